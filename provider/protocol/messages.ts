@@ -1,0 +1,154 @@
+/**
+ * The agent's verbs: parameters and results. JSON-RPC method names equal the keys of AgentVerbs.
+ * Errors travel as WireError (provider/errors.ts) in the JSON-RPC error's `data`.
+ * `Uint8Array` values travel as binary bodies (see rpc framing), everything else is JSON.
+ */
+import type { WireError } from "../errors";
+import type { Spec } from "./spec";
+import type { Status } from "./status";
+
+/** Raised when either end would misread the other. An agent answers only its own version. */
+export const PROTOCOL_VERSION = 1;
+
+export interface AgentVerbs {
+  hello(params: HelloParams): HelloResult;
+  plan(params: PlanParams): PlanResult;
+  apply(params: ApplyParams): Status;
+  /** `null`: no Record and no pin. */
+  observe(params: { id: string }): ObserveResult | null;
+  remove(params: RemoveParams): RemoveResult;
+  list(params: Record<string, never>): RecordSummary[];
+  /** Which of the digests the host lacks. */
+  "blob.has"(params: { digests: string[] }): string[];
+  /** Verified against the digest, written atomically. Several at once to save round trips. */
+  "blob.put"(params: { blobs: Record<string, Uint8Array> }): null;
+  probe(params: Record<string, never>): HostFeatures;
+  testRun(params: TestRunParams): TestRunResult;
+  /** Brings recorded Specs back after a reboot, all or the named ones. */
+  restore(params: { ids?: string[] }): RestoreResult[];
+}
+
+export type Verb = keyof AgentVerbs;
+export type ParamsOf<V extends Verb> = Parameters<AgentVerbs[V]>[0];
+export type ResultOf<V extends Verb> = ReturnType<AgentVerbs[V]>;
+
+/** JSON-RPC notification `progress`, agent to operator, while a verb runs. */
+export interface Progress {
+  verb: Verb;
+  id?: string;
+  message: string;
+  done?: number;
+  total?: number;
+}
+
+export interface HelloParams {
+  protocol: number;
+}
+
+export interface HelloResult {
+  protocol: number;
+  /** sha256 of the agent's bundle, or `development`. */
+  agent: string;
+  pid: number;
+  /** `uname -r`. */
+  kernel: string;
+  architecture: "x64" | "arm64";
+  bootId: string;
+}
+
+export interface PlanParams {
+  spec: Spec;
+  /** Objects that the host does not hold yet; nothing of them is stored. */
+  blobs: Record<string, Uint8Array>;
+}
+
+export interface PlanResult {
+  /** What apply would do, in words: `swap 2 links`, `map "blocked" grows from 1024 to 4096 entries: data is migrated`. */
+  changes: string[];
+  /** Worth knowing, no obstacle. */
+  warnings: PlanNote[];
+  /** apply would fail. */
+  problems: WireError[];
+  /** Per entrypoint that was verified. */
+  programs: Record<string, { verifiedInstructions: number; jitedBytes: number }>;
+}
+
+export interface PlanNote {
+  /** Name of the Spec's part the note is about. */
+  part?: string;
+  message: string;
+}
+
+export interface ApplyParams {
+  spec: Spec;
+  /** Checked inputs less credentials; stored in the Record, answered by observe. */
+  inputs: unknown;
+  /** Minted by each create, kept by updates. A create over an existing Record adopts it and takes this one. */
+  incarnation: string;
+}
+
+export interface ObserveResult {
+  status: Status;
+  inputs: unknown;
+}
+
+export interface RemoveParams {
+  id: string;
+  incarnation: string;
+}
+
+export interface RemoveResult {
+  /** false: nothing was there, or the Record belongs to a later incarnation. */
+  removed: boolean;
+  reason?: string;
+}
+
+export interface RecordSummary {
+  id: string;
+  incarnation: string;
+  revision: number;
+  /** ISO 8601, host's clock. */
+  appliedAt: string;
+  specDigest: string;
+  programs: string[];
+  maps: string[];
+  links: string[];
+  /** Present when the Record could not be read. */
+  damaged?: string;
+}
+
+export interface HostFeatures {
+  kernel: string;
+  architecture: "x64" | "arm64";
+  libbpf: string;
+  /** Kernel has BTF (/sys/kernel/btf/vmlinux). */
+  btf: boolean;
+  bpffs: boolean;
+  cgroup2: string | null;
+  possibleCpus: number;
+  jit: boolean;
+  lsms: string[];
+  programTypes: string[];
+  mapTypes: string[];
+  /** Feature name → present, e.g. `tcxLink`, `xdpLink`, `perfLink`, `lpmBatch`. */
+  links: Record<string, boolean>;
+}
+
+export interface TestRunParams {
+  spec: string;
+  entrypoint: string;
+  data: Uint8Array;
+  repeat: number;
+}
+
+export interface TestRunResult {
+  returnValue: number;
+  data: Uint8Array;
+  durationNs: number;
+}
+
+export interface RestoreResult {
+  id: string;
+  restored: boolean;
+  error?: WireError;
+}
