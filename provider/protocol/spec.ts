@@ -98,8 +98,12 @@ export interface EntriesPart {
    * with them later is no drift.
    */
   mode: "authoritative" | "own" | "seed";
-  /** Packed `key|value` records, sorted by nothing, cut at content-defined boundaries so that deltas stay small. */
-  chunks: EntriesChunk[];
+  /**
+   * sha256 (hex) of the manifest blob: canonical JSON of EntriesChunk[]. A chunk blob holds packed `key|value`
+   * records, cut at content-defined boundaries so that a small change makes few new chunks.
+   */
+  manifest: string;
+  /** Rows in all chunks together. */
   count: number;
   /** Rows whose value is another kernel object: map-in-map, prog_array. */
   references: EntryReference[];

@@ -1,0 +1,37 @@
+/**
+ * ResourceDefinition: one kind of resource. A resource file is such a definition and no more; it does no I/O.
+ * provider/lifecycle.ts runs check, diff, create, read, update and delete for all of them.
+ */
+import type { z } from "zod";
+import type { Problem } from "../errors";
+import type { Spec } from "../protocol/spec";
+import type { Status } from "../protocol/status";
+import type { Source, SourceRequest } from "../sources/source";
+import type { Connection } from "../transport/connection";
+
+/** What every kind's checked inputs hold besides its own properties. */
+export interface CommonInputs {
+  connection: Connection;
+  /** Sent by the SDK at construction, kept from the state ever after. */
+  specId: string;
+  /** Always empty in inputs; `read` fills it in outputs, so that a difference is drift. */
+  drift: string[];
+}
+
+export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Checked extends Args = Args> {
+  kind: string;
+  /** What arrives from the SDK, with `.meta({ description, default, example, secret })` per property. */
+  inputs: z.ZodType<Args>;
+  /** The local files that the inputs name. */
+  sources(inputs: Args): SourceRequest[];
+  /**
+   * Adds all that follows from inputs and files alone (digests, defaults, names and types of an object's parts),
+   * so that it is known in preview. Every problem is reported, not the first only.
+   */
+  resolve(inputs: Args, sources: Source[]): { checked: Checked } | { problems: Problem[] };
+  compile(checked: Checked): Spec;
+  /** Outputs besides the checked inputs. Kernel ids and counters go here; diff ignores them. */
+  outputs(checked: Checked, status: Status): Record<string, unknown>;
+  /** Properties, besides the target's host and port, whose change replaces the resource. */
+  replaces?(olds: Checked, news: Checked): string[];
+}

@@ -1,0 +1,61 @@
+/**
+ * Local files of the operator: ELF objects (compiled when they are C) and files of map entries.
+ * Owns all file access of the operator's side besides transport. Only check, create and update open files.
+ */
+import type { TypeLayout } from "../btf";
+
+export type SourceRequest = ObjectRequest | EntriesRequest;
+export type Source = ObjectSource | EntriesSource;
+
+/** An ELF object, or a `.bpf.c` that clang makes one of. Paths are relative to the program's directory. */
+export interface ObjectRequest {
+  kind: "object";
+  /** Input property to blame. */
+  property: string;
+  path: string;
+  /** For C only. */
+  includes: string[];
+  defines: Record<string, string>;
+}
+
+export interface ObjectSource {
+  kind: "object";
+  property: string;
+  /** Base name, for messages. */
+  fileName: string;
+  /** sha256 (hex) of the ELF bytes. */
+  blob: string;
+  /**
+   * What diff compares: for C the digest of preprocessed text, flags and target (clang versions differ between
+   * machines), for an object its sha256.
+   */
+  sourceDigest: string;
+  bytes: Uint8Array;
+}
+
+/** Rows given in the program, or in a CSV, NDJSON or binary file. */
+export interface EntriesRequest {
+  kind: "entries";
+  property: string;
+  file?: { path: string; format: "csv" | "ndjson" | "binary" };
+  rows?: unknown[];
+  keySize: number;
+  valueSize: number;
+  perCpu?: "all" | "each";
+  keyLayout?: TypeLayout;
+  valueLayout?: TypeLayout;
+  maxEntries: number;
+}
+
+export interface EntriesSource {
+  kind: "entries";
+  property: string;
+  /** sha256 of the manifest; see EntriesPart. */
+  manifest: string;
+  count: number;
+  /** The manifest's and every chunk's bytes by digest. */
+  blobs(): Map<string, Uint8Array>;
+}
+
+/** Opens all; throws one EbpfError `invalid` with every problem found. */
+export type OpenSources = (requests: SourceRequest[]) => Promise<Source[]>;
