@@ -2,12 +2,12 @@
  * ResourceDefinition: one kind of resource. A resource file is such a definition and no more; it does no I/O.
  * provider/lifecycle.ts runs check, diff, create, read, update and delete for all of them.
  */
-import type { z } from "zod";
+import { z } from "zod";
 import type { Problem } from "../errors";
 import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { Source, SourceRequest } from "../sources/source";
-import type { Connection } from "../transport/connection";
+import { type Connection, connectionSchema } from "../transport/connection";
 
 /** What every kind's checked inputs hold besides its own properties. */
 export interface CommonInputs {
@@ -18,10 +18,17 @@ export interface CommonInputs {
   drift: string[];
 }
 
+/** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
+export const commonInputs = {
+  connection: connectionSchema.meta({ description: "How the host is reached." }),
+  specId: z.string().min(1),
+  drift: z.array(z.string()),
+};
+
 export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Checked extends Args = Args> {
   kind: string;
   /** What arrives from the SDK, with `.meta({ description, default, example, secret })` per property. */
-  inputs: z.ZodType<Args>;
+  inputs: z.ZodType<Args> & { shape: Record<string, z.core.$ZodType> };
   /** The local files that the inputs name. */
   sources(inputs: Args): SourceRequest[];
   /**
@@ -32,6 +39,11 @@ export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Ch
   compile(checked: Checked): Spec;
   /** Outputs besides the checked inputs. Kernel ids and counters go here; diff ignores them. */
   outputs(checked: Checked, status: Status): Record<string, unknown>;
+  /**
+   * The new inputs as diff compares them: a difference that means nothing is taken from the old ones (the blob of
+   * a C source whose text is the same, compiled by another clang).
+   */
+  settle?(olds: Checked, news: Checked): Checked;
   /** Properties, besides the target's host and port, whose change replaces the resource. */
   replaces?(olds: Checked, news: Checked): string[];
 }
