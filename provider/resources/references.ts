@@ -10,8 +10,8 @@ export const programRefSchema = z.strictObject({
   entrypoint: z.string().min(1),
   /** `bpf_prog_type` in lower case, e.g. `sched_cls`. */
   type: z.string(),
-  /** ELF section, e.g. `cgroup/connect4`: it fixes the attach type that the kernel expects. */
-  section: z.string(),
+  /** `bpf_attach_type` in lower case that the ELF section fixes, e.g. `cgroup_inet4_connect`. */
+  attachType: z.string().optional(),
 });
 export type CheckedProgramRef = z.output<typeof programRefSchema>;
 

@@ -1,0 +1,27 @@
+/** Hook `xdp`: the earliest point of receive, in the driver or just after it. */
+import { z } from "zod";
+import { type AttachmentHook, interfaceInputs, wrongAttachType, wrongType } from "./hook";
+
+const inputs = z.strictObject({
+  ...interfaceInputs,
+  mode: z
+    .enum(["auto", "native", "generic", "offload"])
+    .default("auto")
+    .meta({
+      description:
+        "`native`: in the driver. `generic`: after it, slower, any driver. `offload`: on the card. " +
+        "`auto`: native, else generic; the mode that was found stays.",
+      default: "auto",
+    }),
+  allowGap: z.boolean().default(false).meta({
+    description: "Allows a change of mode, during which nothing judges packets for an instant.",
+    default: false,
+  }),
+});
+
+export const xdp: AttachmentHook<z.output<typeof inputs>> = {
+  name: "xdp",
+  inputs,
+  misfit: (program) => wrongType("xdp", program, ["xdp"]) ?? wrongAttachType("xdp", program, ["xdp"]),
+  toHook: ({ netns, ...args }) => ({ type: "xdp", ...args, ...(netns === undefined ? {} : { netns }) }),
+};
