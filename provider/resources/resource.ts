@@ -25,6 +25,16 @@ export const commonInputs = {
   drift: z.array(z.string()),
 };
 
+export const mapDataPolicySchema = z
+  .enum(["fail", "migrate", "replace"])
+  .default("fail")
+  .meta({
+    description:
+      "When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, " +
+      "`replace` starts empty.",
+    default: "fail",
+  });
+
 export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Checked extends Args = Args> {
   kind: string;
   /** What arrives from the SDK, with `.meta({ description, default, example, secret })` per property. */

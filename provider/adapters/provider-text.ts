@@ -1,0 +1,17 @@
+/** What ties a dynamic resource in the state to this package: a frozen text, never a serialised closure. */
+
+/** The engine's property that holds the provider of a dynamic resource. */
+export const PROVIDER_KEY = "__provider";
+
+/**
+ * The text. Every version of this package must serve every text that an earlier one wrote, because destroy and
+ * refresh run what stands in the state: neither this text, the subpath nor `provider(kind)` may ever change.
+ */
+export function providerText(kind: string): string {
+  return `exports.handler = () => require("pulumi-ebpf/provider/dynamic").provider(${JSON.stringify(kind)});`;
+}
+
+/** Type token of a kind while the dynamic adapter serves it. */
+export function dynamicToken(kind: string): string {
+  return `pulumi-nodejs:dynamic/ebpf:${kind}`;
+}

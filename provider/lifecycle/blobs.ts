@@ -1,0 +1,68 @@
+/** The bytes that a Spec names by sha256, on their way to a host. */
+import { EbpfError } from "../errors";
+import type { Spec } from "../protocol/spec";
+import type { Source } from "../sources/source";
+import type { AgentSession } from "../transport/session";
+
+/** Bytes per message: large enough for few round trips, small enough to show progress. */
+const BATCH_BYTES = 6 << 20;
+
+export function blobsOf(sources: Source[]): Map<string, Uint8Array> {
+  const blobs = new Map<string, Uint8Array>();
+  for (const source of sources) {
+    if (source.kind === "object") blobs.set(source.blob, source.bytes);
+    else for (const [digest, bytes] of source.blobs()) blobs.set(digest, bytes);
+  }
+  return blobs;
+}
+
+/** Fails with `conflict` when a local file is not what check saw. */
+export function verifyUnchanged(spec: Spec, sources: Source[]): void {
+  const wanted = [...spec.objects.map(({ blob }) => blob), ...spec.entries.map(({ manifest }) => manifest)];
+  const held = new Set(sources.map((source) => (source.kind === "object" ? source.blob : source.manifest)));
+  if (wanted.every((digest) => held.has(digest))) return;
+  const property = sources[0]?.property;
+  throw new EbpfError(
+    "conflict",
+    "apply the resource: its local file changed between check and apply",
+    {},
+    { remedy: "run `pulumi up` again", ...(property === undefined ? {} : { property }) },
+  );
+}
+
+/** Sends what the host lacks. */
+export async function putBlobs(
+  session: AgentSession,
+  blobs: Map<string, Uint8Array>,
+  report: (message: string) => void,
+): Promise<void> {
+  if (blobs.size === 0) return;
+  const missing = await session.call("blob.has", { digests: [...blobs.keys()] });
+  const total = missing.reduce((sum, digest) => sum + blobs.get(digest)!.length, 0);
+  let sent = 0;
+  for (const batch of batches(missing, blobs)) {
+    await session.call("blob.put", { blobs: Object.fromEntries(batch) });
+    sent += batch.reduce((sum, [, bytes]) => sum + bytes.length, 0);
+    if (total > BATCH_BYTES) report(`${megabytes(sent)} of ${megabytes(total)} MB sent to ${session.host}`);
+  }
+}
+
+function* batches(digests: string[], blobs: Map<string, Uint8Array>): Generator<[string, Uint8Array][]> {
+  let batch: [string, Uint8Array][] = [];
+  let size = 0;
+  for (const digest of digests) {
+    const bytes = blobs.get(digest)!;
+    if (batch.length > 0 && size + bytes.length > BATCH_BYTES) {
+      yield batch;
+      batch = [];
+      size = 0;
+    }
+    batch.push([digest, bytes]);
+    size += bytes.length;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}

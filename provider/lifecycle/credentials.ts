@@ -1,0 +1,61 @@
+/**
+ * Settings of a stack, and the credentials of a moment: what the environment or the stack's configuration says wins
+ * over the state, because destroy and refresh run with a state that may hold a rotated key.
+ */
+import { CREDENTIALS, type Connection } from "../transport/connection";
+
+export interface Settings {
+  /** `host`: check asks the host what an apply would do. `offline`: it dials nobody. */
+  preview: "host" | "offline";
+  /** Override those of every connection. */
+  credentials: Credentials;
+  /** Override those of every bastion. */
+  proxyCredentials: Credentials;
+}
+
+export type Credentials = Partial<Record<(typeof CREDENTIALS)[number], string>>;
+
+/**
+ * Reads `ebpf:preview`, `ebpf:privateKey`, `ebpf:privateKeyPassword`, `ebpf:password` (and `ebpf:proxyPrivateKey`, …);
+ * the environment's PULUMI_EBPF_PRIVATE_KEY, … come first.
+ */
+export function readSettings(
+  config: (key: string) => string | undefined,
+  environment: NodeJS.ProcessEnv,
+): Settings {
+  const read = (prefix: string): Credentials => {
+    const found: Credentials = {};
+    for (const name of CREDENTIALS) {
+      const key = prefix === "" ? name : `${prefix}${name[0]!.toUpperCase()}${name.slice(1)}`;
+      const variable = `PULUMI_EBPF_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+      const value = environment[variable] ?? config(`ebpf:${key}`);
+      if (value !== undefined && value !== "") found[name] = value;
+    }
+    return found;
+  };
+  return {
+    preview: config("ebpf:preview") === "offline" ? "offline" : "host",
+    credentials: read(""),
+    proxyCredentials: read("proxy"),
+  };
+}
+
+export function withCredentials(connection: Connection, settings: Settings): Connection {
+  const { proxy, ...rest } = connection;
+  return {
+    ...overridden(rest, settings.credentials),
+    ...(proxy === undefined ? {} : { proxy: overridden(proxy, settings.proxyCredentials) }),
+  };
+}
+
+/** A passphrase belongs to its key: it goes when another key comes. */
+function overridden<T extends Credentials>(endpoint: T, credentials: Credentials): T {
+  const { privateKeyPassword: _passphrase, ...withoutPassphrase } = endpoint;
+  return { ...(credentials.privateKey === undefined ? endpoint : withoutPassphrase), ...credentials } as T;
+}
+
+/** Checked inputs as the host's Record keeps them. */
+export function withoutConnection<T extends { connection: Connection }>(checked: T): Omit<T, "connection"> {
+  const { connection: _connection, ...rest } = checked;
+  return rest;
+}

@@ -1,0 +1,50 @@
+/** What a user reads of an error of the host. Owns the files that hold whole verifier logs. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { EbpfError } from "../errors";
+import { digestOf } from "../protocol/spec";
+
+/** Where an error happened, for its text. */
+export interface Place {
+  host: string;
+  kernel?: string;
+}
+
+/** One line, with the remedy; a verifier's log goes to a file that the line names. */
+export function describe(error: EbpfError, place: Place): string {
+  if (EbpfError.is(error, "verifier")) {
+    const { entrypoint, summary, sourceLine, log } = error.details;
+    const kernel = place.kernel === undefined ? "" : ` (kernel ${place.kernel})`;
+    const line = sourceLine === undefined ? "" : ` at ${sourceLine}`;
+    return `verifier rejects ${entrypoint} on ${place.host}${kernel}: ${summary}${line}; full log in ${keepLog(entrypoint, log)}`;
+  }
+  // the property is said beside the text, so the text need not
+  const { property: _property, ...context } = error.context;
+  return new EbpfError(error.code, error.message, error.details, { host: place.host, ...context }).render();
+}
+
+/** In a directory of the user's own: /tmp is everybody's, and a log quotes the program. */
+function keepLog(entrypoint: string, log: string): string {
+  const directory = join(tmpdir(), `pulumi-ebpf-${userInfo().uid}`);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const file = join(directory, `verifier-${entrypoint}-${digestOf(log).slice(0, 8)}.log`);
+  writeFileSync(file, log, { mode: 0o600 });
+  return file;
+}
+
+/** An error of refresh or destroy about a host that cannot be reached, with the ways on without it. */
+export function withWaysOut(error: EbpfError, operation: "read" | "delete"): EbpfError {
+  if (!EbpfError.is(error, "transport")) return error;
+  const drop = "drop the resource from the state with `pulumi state delete <urn>`";
+  const remedy =
+    operation === "read"
+      ? `leave it out with \`--exclude <urn>\` or name the others with \`--target\`, or ${drop}`
+      : `bring the host back, leave it out with \`--exclude <urn>\` or \`--target\`, or ${drop}: then what runs there stays`;
+  const first = error.context.remedy === undefined ? "" : `${error.context.remedy}; `;
+  return new EbpfError(error.code, error.message, error.details, {
+    ...error.context,
+    remedy: first + remedy,
+    cause: error.cause,
+  });
+}

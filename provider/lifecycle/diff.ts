@@ -1,0 +1,100 @@
+/** What differs between a state and new inputs, per property path. No I/O. */
+import { canonicalJson } from "../protocol/spec";
+import type { CommonInputs, ResourceDefinition } from "../resources/resource";
+import { type Path, propertyPath, UNKNOWN } from "./unknowns";
+
+/** As the engine's PropertyDiff kinds. */
+export type ChangeKind = "add" | "delete" | "update" | "add-replace" | "delete-replace" | "update-replace";
+
+export interface Diff {
+  changes: boolean;
+  /** Property paths whose change replaces the resource. */
+  replaces: string[];
+  paths: Record<string, ChangeKind>;
+}
+
+/** Longest list of single differences within one array; beyond it the array is the difference. */
+const MOST_PER_ARRAY = 100;
+
+/**
+ * `olds` are outputs (what a refresh saw), `news` checked inputs. Only properties that inputs can have are compared:
+ * kernel ids and counters are none of them.
+ */
+export function diffInputs(
+  definition: ResourceDefinition,
+  olds: Record<string, unknown>,
+  news: Record<string, unknown>,
+  ignoreChanges: readonly string[] = [],
+): Diff {
+  const settled: Record<string, unknown> = settle(definition, olds, news);
+  const names = new Set([...Object.keys(settled), ...Object.keys(definition.inputs.shape)]);
+  names.delete("specId");
+  const found = [...names]
+    .flatMap((name) => differences(olds[name], settled[name], [name]))
+    .filter(({ property }) => !ignoreChanges.some((ignored) => within(property, ignored)));
+  const replacing = new Set(["connection.host", "connection.port"]);
+  for (const property of definition.replaces?.(olds as never, settled as never) ?? [])
+    replacing.add(property);
+  const paths: Record<string, ChangeKind> = {};
+  const replaces: string[] = [];
+  for (const { property, kind } of found) {
+    if (property === "connection.port" && portOf(olds) === portOf(settled)) continue;
+    // an unknown connection may be another host
+    const replace = replacing.has(property) || (property === "connection" && kind === "update");
+    paths[property] = replace ? `${kind}-replace` : kind;
+    if (replace) replaces.push(property);
+  }
+  return { changes: Object.keys(paths).length > 0, replaces, paths };
+}
+
+/** Whether all that differs is how the host is reached: then no host needs to be asked. */
+export function isConnectionOnly(diff: Diff): boolean {
+  return diff.changes && Object.keys(diff.paths).every((property) => within(property, "connection"));
+}
+
+function settle(
+  definition: ResourceDefinition,
+  olds: Record<string, unknown>,
+  news: Record<string, unknown>,
+): Record<string, unknown> {
+  if (definition.settle === undefined) return news;
+  return definition.settle(olds as never, news as never) as CommonInputs & Record<string, unknown>;
+}
+
+function portOf(inputs: Record<string, unknown>): unknown {
+  return (inputs["connection"] as { port?: unknown } | undefined)?.port ?? 22;
+}
+
+interface Difference {
+  property: string;
+  kind: "add" | "delete" | "update";
+}
+
+function differences(before: unknown, after: unknown, path: Path): Difference[] {
+  const property = propertyPath(path);
+  if (before === undefined && after === undefined) return [];
+  if (before === undefined) return [{ property, kind: "add" }];
+  if (after === undefined) return [{ property, kind: "delete" }];
+  if (after !== UNKNOWN && Array.isArray(before) && Array.isArray(after)) {
+    const inner = Array.from({ length: Math.max(before.length, after.length) }, (_, index) =>
+      differences(before[index], after[index], [...path, index]),
+    ).flat();
+    return inner.length > MOST_PER_ARRAY ? [{ property, kind: "update" }] : inner;
+  }
+  if (isObject(before) && isObject(after)) {
+    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return [...keys].flatMap((key) => differences(before[key], after[key], [...path, key]));
+  }
+  return canonicalJson(before) === canonicalJson(after) ? [] : [{ property, kind: "update" }];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+/** Whether a property is another one or lies below it; `*` stands for any one part. */
+export function within(property: string, outer: string): boolean {
+  const parts = (text: string) => text.match(/[^.[\]"]+/g) ?? [];
+  const inner = parts(property);
+  return parts(outer).every((part, index) => part === "*" || inner[index] === part);
+}

@@ -1,0 +1,85 @@
+/**
+ * Plan: asks the host what an apply would do, during preview. Nothing is left there but the agent.
+ *
+ * A host that cannot be reached is dialled once per process, and warned of once: a preview must not fail, or take
+ * minutes, because one machine is down.
+ */
+import { EbpfError, type Problem } from "../errors";
+import type { PlanResult } from "../protocol/messages";
+import { digestOf, type Spec } from "../protocol/spec";
+import { parseSpecId } from "../protocol/spec-id";
+import type { Source } from "../sources/source";
+import { type Connection, hostLabel } from "../transport/connection";
+import type { AgentSession, OpenSession } from "../transport/session";
+import { blobsOf } from "./blobs";
+import { describe } from "./describe";
+
+const DIAL_SECONDS = 3;
+
+export interface Planner {
+  plan(connection: Connection, spec: Spec, sources: Source[]): Promise<Problem[]>;
+}
+
+export function createPlanner(openSession: OpenSession, report: (message: string) => void): Planner {
+  const hosts = new Map<string, Promise<AgentSession | undefined>>();
+  const results = new Map<string, Promise<PlanResult>>();
+
+  async function dial(connection: Connection, host: string): Promise<AgentSession | undefined> {
+    try {
+      return await openSession(connection, { singleDialSeconds: DIAL_SECONDS });
+    } catch (thrown) {
+      const error = EbpfError.from(thrown);
+      if (!EbpfError.is(error, "transport", "cancelled", "permission", "unsupported")) throw error;
+      const unreachable = EbpfError.is(error, "transport") && error.details.phase === "dial";
+      const { remedy } = error.context;
+      const why = unreachable
+        ? "is unreachable"
+        : `cannot be asked (${error.message}${remedy === undefined ? "" : `; ${remedy}`})`;
+      report(`warning: ${host} ${why}: not planned there`);
+      return undefined;
+    }
+  }
+
+  return {
+    async plan(connection, spec, sources) {
+      const host = hostLabel(connection);
+      let opening = hosts.get(host);
+      if (opening === undefined) hosts.set(host, (opening = dial(connection, host)));
+      const session = await opening;
+      if (session === undefined) return [];
+
+      const place = { host, kernel: session.hello.kernel };
+      const key = `${host} ${session.hello.kernel} ${digestOf(spec)}`;
+      let planning = results.get(key);
+      const first = planning === undefined;
+      if (planning === undefined) results.set(key, (planning = ask(session, spec, sources)));
+      const result = await planning.catch((thrown: unknown) => {
+        const error = EbpfError.from(thrown);
+        results.delete(key);
+        if (!EbpfError.is(error, "transport")) throw error;
+        hosts.set(host, Promise.resolve(undefined));
+        report(`warning: ${host} cannot be asked any more (${error.message}): not planned there`);
+        return undefined;
+      });
+      if (result === undefined) return [];
+
+      const { name } = parseSpecId(spec.id);
+      if (first) {
+        for (const change of result.changes) report(`${name}: on ${host}: ${change}`);
+        for (const { part, message } of result.warnings) {
+          report(`warning: ${name}: on ${host}: ${part === undefined ? "" : `${part}: `}${message}`);
+        }
+      }
+      return result.problems
+        .map((wire) => EbpfError.fromWire(wire))
+        .map((error) => ({ property: error.context.property ?? "", reason: describe(error, place) }));
+    },
+  };
+}
+
+async function ask(session: AgentSession, spec: Spec, sources: Source[]): Promise<PlanResult> {
+  const held = blobsOf(sources);
+  const missing = await session.call("blob.has", { digests: [...held.keys()] });
+  const blobs = Object.fromEntries(missing.map((digest) => [digest, held.get(digest)!]));
+  return session.call("plan", { spec, blobs });
+}

@@ -1,0 +1,36 @@
+/** A resource's state as the engine keeps it: checked inputs, incarnation, drift, outputs. */
+import { EbpfError } from "../errors";
+import type { CommonInputs } from "../resources/resource";
+
+export interface State extends CommonInputs {
+  incarnation: string;
+}
+
+/** Fails with `invalid` for a state that somebody wrote by hand and left incomplete. */
+export function stateOf(kind: string, id: string, outputs: Record<string, unknown>): State {
+  const connection = outputs["connection"] as { host?: unknown } | undefined;
+  const missing = [
+    ...(typeof connection?.host === "string" ? [] : ["connection.host"]),
+    ...["specId", "incarnation"].filter((name) => typeof outputs[name] !== "string" || outputs[name] === ""),
+  ];
+  if (missing.length > 0) {
+    throw new EbpfError(
+      "invalid",
+      `read the state of ${kind} "${id}": it has no ${missing.join(" and no ")}`,
+      {},
+      { remedy: "restore an unedited state, or drop it with `pulumi state delete` and create it again" },
+    );
+  }
+  return { ...(outputs as unknown as State), drift: (outputs["drift"] as string[] | undefined) ?? [] };
+}
+
+/** Something was done, but not to the end, or nobody knows: the state must keep what can be cleaned up. */
+export class PartialError extends Error {
+  constructor(
+    override readonly cause: EbpfError,
+    readonly id: string,
+    readonly properties: Record<string, unknown>,
+  ) {
+    super(cause.message);
+  }
+}

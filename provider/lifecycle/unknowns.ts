@@ -1,0 +1,42 @@
+/** Values that a preview does not know yet. */
+import type { Problem } from "../errors";
+
+/** What the engine sends in place of such a value, at any depth (sdk/go/common/resource/plugin/rpc.go). */
+export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
+export type Path = readonly (string | number)[];
+
+export function unknownPaths(value: unknown, path: Path = []): Path[] {
+  if (value === UNKNOWN) return [path];
+  if (value === null || typeof value !== "object") return [];
+  const children: [string | number, unknown][] = Array.isArray(value)
+    ? value.map((child, index) => [index, child])
+    : Object.entries(value);
+  return children.flatMap(([key, child]) => unknownPaths(child, [...path, key]));
+}
+
+/** Whether one path leads to, through or below the other. */
+export function touches(one: Path, other: Path): boolean {
+  return one.slice(0, other.length).every((part, index) => part === other[index]);
+}
+
+/** `xdp.interface`, `entries[3].key`, `globals["a.b"]`: Pulumi's property paths. */
+export function propertyPath(path: Path): string {
+  return path
+    .map((part, index) => {
+      if (typeof part === "number") return `[${part}]`;
+      if (!/^[A-Za-z_$][\w$-]*$/.test(part)) return `[${JSON.stringify(part)}]`;
+      return index === 0 ? part : `.${part}`;
+    })
+    .join("");
+}
+
+/** The first property of a path text. */
+export function headOf(property: string): string {
+  return /^[^.[]*/.exec(property)![0];
+}
+
+/** Problems that do not concern a property left out because it holds unknown values. */
+export function withoutUnknown(problems: Problem[], leftOut: ReadonlySet<string>): Problem[] {
+  return problems.filter(({ property }) => property !== "" && !leftOut.has(headOf(property)));
+}

@@ -1,0 +1,12 @@
+/**
+ * The kinds of resource. Owns: what inputs mean, the Spec they compile to, and which problems they have. Pure.
+ * Does not own: files (provider/sources), hosts (provider/transport), the order of operations (provider/lifecycle).
+ */
+import { attachment } from "./attachment";
+import { program } from "./program";
+import type { ResourceDefinition } from "./resource";
+
+export const definitions: Readonly<Record<string, ResourceDefinition>> = {
+  Program: program,
+  Attachment: attachment,
+};

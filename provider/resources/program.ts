@@ -1,0 +1,261 @@
+/** Program: one object file, its entrypoints, maps and globals. */
+import { z } from "zod";
+import { encodeInto, type ObjectInfo, readObject, type TypeLayout } from "../btf";
+import { EbpfError, type Problem } from "../errors";
+import { SPEC_FORMAT } from "../protocol/spec";
+import type { ObjectSource } from "../sources/source";
+import { available } from "./closest";
+import { mapRefSchema } from "./references";
+import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
+
+const inputs = z.strictObject({
+  ...commonInputs,
+  source: z.string().min(1).meta({
+    description: "Path of an ELF object (.o), or of C (.bpf.c) that clang compiles. Relative to the program.",
+    example: "./bpf/filter.bpf.c",
+  }),
+  includes: z
+    .array(z.string().min(1))
+    .default([])
+    .meta({
+      description: "Directories for clang's -I. For C only.",
+      default: [],
+      example: ["./bpf/include"],
+    }),
+  defines: z
+    .record(z.string(), z.string())
+    .default({})
+    .meta({
+      description: "Macros for clang's -D. For C only.",
+      default: {},
+      example: { MAX_FLOWS: "1024" },
+    }),
+  load: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        "Entrypoints (C functions) to load. Default: all but those in a section that begins with `?`.",
+      example: ["xdp_filter"],
+    }),
+  globals: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .meta({
+      description: "Values of global variables by name, as plain JSON of their C types.",
+      default: {},
+      example: { sample_rate: 100 },
+    }),
+  maps: z.record(z.string(), mapRefSchema).default({}).meta({
+    description: "The object's map name → a map of another resource that stands in for it.",
+    default: {},
+  }),
+  mapDataPolicy: mapDataPolicySchema,
+});
+
+export type ProgramInputs = z.output<typeof inputs>;
+
+/** What others may know of the object before it is loaded. Small: it lies in the state. */
+export interface CheckedObject {
+  fileName: string;
+  /** sha256 of the ELF file. */
+  blob: string;
+  /** What tells versions apart; see ObjectSource. */
+  sourceDigest: string;
+  /** Those that are loaded. */
+  entrypoints: Record<string, { type: string; attachType?: string }>;
+  maps: Record<string, CheckedMap>;
+  /** Where the given globals stand. Their values are not repeated here: they may be secret. */
+  globals: Record<string, { section: string; offset: number; layout: TypeLayout }>;
+}
+
+export interface CheckedMap {
+  type: string;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  keyLayout?: TypeLayout;
+  valueLayout?: TypeLayout;
+}
+
+export interface CheckedProgram extends ProgramInputs {
+  object: CheckedObject;
+}
+
+export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
+  kind: "Program",
+  inputs,
+  sources: ({ source, includes, defines }) => [
+    { kind: "object", property: "source", path: source, includes, defines },
+  ],
+  resolve(args, [source]) {
+    const { bytes, fileName, blob, sourceDigest } = source as ObjectSource;
+    const problems: Problem[] = [];
+    const info = read(bytes, problems);
+    if (info === undefined) return { problems };
+    const object = {
+      fileName,
+      blob,
+      sourceDigest,
+      entrypoints: entrypointsOf(info, fileName, args, problems),
+      maps: mapsOf(info),
+      globals: globalsOf(info, fileName, args, problems),
+    };
+    checkSharedMaps(object, args, problems);
+    return problems.length > 0 ? { problems } : { checked: { ...args, object } };
+  },
+  compile({ specId, object, globals, maps, mapDataPolicy }) {
+    const values = Object.entries(object.globals).map(([name, { section, offset, layout }]) => ({
+      name,
+      section,
+      offset,
+      bytes: encodeInto(layout, globals[name], `globals.${name}`, []).toString("base64"),
+    }));
+    const shared = Object.entries(maps).map(([name, { spec, map }]) => [name, { spec, map }]);
+    return {
+      format: SPEC_FORMAT,
+      id: specId,
+      objects: [
+        {
+          name: "object",
+          blob: object.blob,
+          fileName: object.fileName,
+          entrypoints: Object.keys(object.entrypoints).sort(),
+          globals: values.sort((a, b) => (a.name < b.name ? -1 : 1)),
+          maps: Object.fromEntries(shared),
+          mapDataPolicy,
+        },
+      ],
+      maps: [],
+      entries: [],
+      links: [],
+    };
+  },
+  outputs: (_checked, status) => ({ entrypoints: status.programs, loadedMaps: status.maps }),
+  settle(olds, news) {
+    const before = (olds as Partial<CheckedProgram>).object;
+    if (news.object === undefined || before?.sourceDigest !== news.object.sourceDigest) return news;
+    return { ...news, object: { ...news.object, blob: before.blob } };
+  },
+};
+
+function read(bytes: Uint8Array, problems: Problem[]): ObjectInfo | undefined {
+  try {
+    const info = readObject(bytes);
+    if (info.legacyMaps) {
+      problems.push({
+        property: "source",
+        reason:
+          "its maps are defined in section `maps`, which libbpf 1.0 and later refuses; define them in `.maps`",
+      });
+    }
+    return info;
+  } catch (thrown) {
+    if (!EbpfError.is(thrown, "invalid")) throw thrown;
+    problems.push({ property: "source", reason: thrown.render() });
+    return undefined;
+  }
+}
+
+function entrypointsOf(
+  info: ObjectInfo,
+  fileName: string,
+  args: ProgramInputs,
+  problems: Problem[],
+): CheckedObject["entrypoints"] {
+  const all = Object.keys(info.entrypoints);
+  const chosen = args.load ?? all.filter((name) => info.entrypoints[name]!.autoload);
+  if (chosen.length === 0) {
+    const reason =
+      all.length === 0
+        ? `${fileName} has no program: a program is a function with SEC("…")`
+        : `${fileName} loads none of its programs by itself (${all.join(", ")}): name some in \`load\``;
+    problems.push({ property: "source", reason });
+  }
+  const entrypoints: CheckedObject["entrypoints"] = {};
+  for (const [index, name] of chosen.entries()) {
+    const property = args.load === undefined ? "source" : `load[${index}]`;
+    const entrypoint = info.entrypoints[name];
+    if (entrypoint === undefined) {
+      problems.push({
+        property,
+        reason: `${fileName} has no program "${name}"; ${available("programs", name, all)}`,
+      });
+    } else if (entrypoint.programType === "unspec") {
+      problems.push({
+        property,
+        reason: `section "${entrypoint.section}" of "${name}" names no program type; name it as libbpf does, e.g. SEC("xdp")`,
+      });
+    } else {
+      const { programType: type, attachType } = entrypoint;
+      entrypoints[name] = { type, ...(attachType === undefined ? {} : { attachType }) };
+    }
+  }
+  return entrypoints;
+}
+
+function mapsOf(info: ObjectInfo): CheckedObject["maps"] {
+  return Object.fromEntries(
+    Object.values(info.maps)
+      .filter(({ internal }) => internal !== true)
+      .map(({ name, type, keySize, valueSize, maxEntries, key, value }) => [
+        name,
+        {
+          type,
+          keySize,
+          valueSize,
+          maxEntries,
+          ...(key === undefined ? {} : { keyLayout: key }),
+          ...(value === undefined ? {} : { valueLayout: value }),
+        },
+      ]),
+  );
+}
+
+function globalsOf(
+  info: ObjectInfo,
+  fileName: string,
+  args: ProgramInputs,
+  problems: Problem[],
+): CheckedObject["globals"] {
+  const globals: CheckedObject["globals"] = {};
+  for (const [name, value] of Object.entries(args.globals)) {
+    const global = info.globals[name];
+    const property = `globals.${name}`;
+    if (global !== undefined) {
+      encodeInto(global.type, value, property, problems);
+      globals[name] = { section: global.section, offset: global.offset, layout: global.type };
+    } else if (info.maps[name] !== undefined) {
+      problems.push({ property, reason: `"${name}" is a map of ${fileName}, no global: use MapEntries` });
+    } else {
+      const names = available("globals", name, Object.keys(info.globals));
+      problems.push({ property, reason: `${fileName} has no global "${name}"; ${names}` });
+    }
+  }
+  return globals;
+}
+
+/** The kernel would refuse a program whose map has another shape than the one it was compiled for. */
+function checkSharedMaps(object: CheckedObject, args: ProgramInputs, problems: Problem[]): void {
+  for (const [name, shared] of Object.entries(args.maps)) {
+    const property = `maps.${name}`;
+    const own = object.maps[name];
+    if (own === undefined) {
+      const names = available("maps", name, Object.keys(object.maps));
+      problems.push({ property, reason: `${object.fileName} has no map "${name}"; ${names}` });
+      continue;
+    }
+    for (const [what, mine, theirs] of [
+      ["type", own.type, shared.type],
+      ["key size", own.keySize, shared.keySize],
+      ["value size", own.valueSize, shared.valueSize],
+    ] as const) {
+      if (mine === theirs) continue;
+      problems.push({
+        property,
+        reason: `map "${shared.map}" of ${shared.spec} has ${what} ${theirs}, but ${object.fileName} was compiled for ${mine}`,
+      });
+    }
+  }
+}
