@@ -8,6 +8,10 @@
  */
 export { type Btf, readBtf } from "./btf";
 export { layoutOf, lpmKeyLayout } from "./btf-layout";
+export { type DeclaredType, parseType } from "./declared";
+export { decode } from "./decode";
+export { encode, encodeInto } from "./encode";
+export { withFormat } from "./formats";
 export { type GlobalInfo } from "./globals";
 export { type Format, isByteArray, isText, kernelField, typeName } from "./layout";
 export type {
@@ -23,4 +27,16 @@ export type {
 } from "./layout";
 export { type MapInfo, mapTypes } from "./map-definition";
 export { btfOfObject, type EntrypointInfo, type ObjectInfo, readObject } from "./object";
+export { decodePerCpu, encodePerCpu, perCpuStride, perCpuValues } from "./per-cpu";
+export { compileEncoder, type RowEncoder } from "./rows";
 export { sectionMeaning, type SectionMeaning } from "./sections";
+export {
+  type ComparableShape,
+  compareLayouts,
+  compareShapes,
+  type KernelField,
+  type ShapeDifference,
+  specials,
+} from "./shape";
+export { typeText } from "./type-text";
+export { takesBtf, writeBtf, type WrittenBtf } from "./writer";

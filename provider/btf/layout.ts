@@ -129,14 +129,14 @@ export function typeName(layout: TypeLayout): string {
 }
 
 /** An array of single bytes that are numbers, not characters. */
-export function isByteArray(layout: TypeLayout): layout is ArrayLayout {
+export function isByteArray(layout: TypeLayout): boolean {
   return (
     layout.kind === "array" && layout.element.kind === "int" && layout.element.size === 1 && !isText(layout)
   );
 }
 
 /** A char array. */
-export function isText(layout: TypeLayout): layout is ArrayLayout {
+export function isText(layout: TypeLayout): boolean {
   return (
     layout.kind === "array" &&
     (layout.format === "text" || (layout.element.kind === "int" && layout.element.char === true))
