@@ -33,12 +33,17 @@ export interface ObjectSource {
   bytes: Uint8Array;
 }
 
+export type EntriesFormat = "csv" | "ndjson" | "binary";
+
 /** Rows given in the program, or in a CSV, NDJSON or binary file. */
 export interface EntriesRequest {
   kind: "entries";
   property: string;
-  file?: { path: string; format: "csv" | "ndjson" | "binary" };
+  file?: { path: string; format: EntriesFormat };
+  /** `{ key, value }[]`, values as `{ perCpu: [...] }` where `perCpu` is `each`. */
   rows?: unknown[];
+  /** `bpf_map_type` in lower case: array indexes and LPM prefixes are checked by it. */
+  mapType: string;
   keySize: number;
   valueSize: number;
   perCpu?: "all" | "each";

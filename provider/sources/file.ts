@@ -1,0 +1,69 @@
+/** Reading one local file, with every refusal of the operating system in words. */
+import { promises as fs, type BigIntStats } from "node:fs";
+import * as path from "node:path";
+import { type EbpfError, invalid } from "../errors";
+
+export interface LocalFile {
+  /** Absolute. */
+  path: string;
+  /** Base name, for messages. */
+  name: string;
+  /** Changes whenever the file's content may have. */
+  stamp: string;
+}
+
+const reasons: Record<string, string> = {
+  ENOENT: "no such file",
+  EACCES: "permission denied",
+  EISDIR: "is a directory",
+  ENOTDIR: "a part of the path is no directory",
+  ELOOP: "too many symbolic links",
+  ENAMETOOLONG: "the path is too long",
+  EMFILE: "too many open files",
+  ERR_FS_FILE_TOO_LARGE: "is larger than 2 GiB",
+};
+
+/** Finds a regular file. Fails with `invalid`, blaming `property`. */
+export async function findFile(property: string, given: string): Promise<LocalFile> {
+  const absolute = path.resolve(given);
+  const stats = await refusal(property, given, () => fs.stat(absolute, { bigint: true }));
+  if (!stats.isFile()) {
+    throw fileProblem(property, given, stats.isDirectory() ? "is a directory" : "is no regular file");
+  }
+  return { path: absolute, name: path.basename(absolute), stamp: stampOf(stats) };
+}
+
+/** Reads the whole file. Fails with `invalid`, blaming `property`. */
+export function readFile(property: string, file: LocalFile): Promise<Buffer> {
+  return refusal(property, file.path, () => fs.readFile(file.path));
+}
+
+/** The stamps of files now; a file that cannot be read has none. */
+export async function stampsOf(paths: Iterable<string>): Promise<Map<string, string>> {
+  const stamps = await Promise.all(
+    [...paths].map(async (name): Promise<[string, string]> => {
+      const stats = await fs.stat(name, { bigint: true }).catch(() => undefined);
+      return [name, stats === undefined ? "" : stampOf(stats)];
+    }),
+  );
+  return new Map(stamps);
+}
+
+/** One problem with one file. */
+export function fileProblem(property: string, given: string, reason: string): EbpfError<"invalid"> {
+  return invalid(`read ${given}`, [{ property, reason: `${given}: ${reason}` }]);
+}
+
+function stampOf(stats: BigIntStats): string {
+  return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(":");
+}
+
+async function refusal<T>(property: string, given: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === undefined) throw error;
+    throw fileProblem(property, given, reasons[code] ?? code);
+  }
+}
