@@ -3,10 +3,12 @@
  * Does not own: files (provider/sources), hosts (provider/transport), the order of operations (provider/lifecycle).
  */
 import { attachment } from "./attachment";
+import { map } from "./map";
 import { program } from "./program";
 import type { ResourceDefinition } from "./resource";
 
 export const definitions: Readonly<Record<string, ResourceDefinition>> = {
   Program: program,
+  Map: map,
   Attachment: attachment,
 };

@@ -1,0 +1,71 @@
+/** ConnectionArgs: how a host is reached, and the protection of its credentials. */
+import * as pulumi from "@pulumi/pulumi";
+
+interface EndpointArgs {
+  /** Address, host name, or an alias of ~/.ssh/config. Example: `"edge-1"`. */
+  host: pulumi.Input<string>;
+  /** SSH port. Default: ~/.ssh/config, else 22. */
+  port?: pulumi.Input<number>;
+  /** Login name. Default: ~/.ssh/config, else `"root"`. Others than root need `sudo -n`. */
+  user?: pulumi.Input<string>;
+  /** Password of the login. Always a secret. */
+  password?: pulumi.Input<string>;
+  /** Private key as PEM text, or the path of a key file. Always a secret. */
+  privateKey?: pulumi.Input<string>;
+  /** Passphrase of the private key. Always a secret. */
+  privateKeyPassword?: pulumi.Input<string>;
+  /** Socket of ssh-agent. Default: `$SSH_AUTH_SOCK`. */
+  agentSocketPath?: pulumi.Input<string>;
+  /** Dials before giving up; -1 is no limit. Default 10. */
+  dialErrorLimit?: pulumi.Input<number>;
+  /** Seconds per dial. Default 15. */
+  perDialTimeout?: pulumi.Input<number>;
+  /** The host's public key as in authorized_keys (`"ssh-ed25519 AAAA…"`). Default: known_hosts. Never unchecked. */
+  hostKey?: pulumi.Input<string>;
+}
+
+/** A bastion. */
+export type ProxyConnectionArgs = EndpointArgs;
+
+/**
+ * How a host is reached. The shape of @pulumi/command's `connection`: one object serves both packages.
+ *
+ * Credentials given here are kept encrypted in the state, because destroy and refresh run no program. Without them
+ * nothing is in the state, and ssh-agent and ~/.ssh serve. Config `ebpf:privateKey` (`ebpf:password`,
+ * `ebpf:privateKeyPassword`; for the bastion `ebpf:proxyPrivateKey` …) or the environment's `PULUMI_EBPF_PRIVATE_KEY`
+ * … override both, as after a rotation of keys.
+ */
+export interface ConnectionArgs extends EndpointArgs {
+  /** A bastion to go through. */
+  proxy?: pulumi.Input<ProxyConnectionArgs>;
+  /**
+   * `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand.
+   * `local`: this machine, without SSH. Default `"ssh2"`.
+   */
+  transport?: pulumi.Input<"ssh2" | "openssh" | "local">;
+}
+
+const CREDENTIALS = ["password", "privateKey", "privateKeyPassword"] as const;
+
+/** Makes secrets of the credentials, those of the bastion too; what else it holds stays readable in a preview. */
+export function protectCredentials(connection: pulumi.Input<ConnectionArgs>): pulumi.Input<ConnectionArgs> {
+  return plainOrApply(connection, ({ proxy, ...endpoint }) => ({
+    ...protectEndpoint(endpoint),
+    ...(proxy === undefined ? {} : { proxy: plainOrApply(proxy, protectEndpoint) }),
+  }));
+}
+
+function protectEndpoint<T extends EndpointArgs>(endpoint: T): T {
+  const result = { ...endpoint };
+  for (const name of CREDENTIALS) {
+    const value = result[name];
+    if (value !== undefined) result[name] = pulumi.secret(value);
+  }
+  return result;
+}
+
+/** Of a plain object only its credentials become secret; what comes out of an Output becomes secret as a whole. */
+function plainOrApply<T extends object>(value: pulumi.Input<T>, change: (value: T) => T): pulumi.Input<T> {
+  if (!pulumi.Output.isInstance(value) && !(value instanceof Promise)) return change(value as T);
+  return pulumi.output(value).apply((inner) => change(inner as T)) as pulumi.Output<T>;
+}

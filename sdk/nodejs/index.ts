@@ -1,0 +1,21 @@
+/** pulumi-ebpf: eBPF programs, maps, map entries and attachments on remote Linux hosts. The only public barrel. */
+export {
+  type Anchor,
+  Attachment,
+  type AttachmentArgs,
+  type CgroupArgs,
+  type RawTracepointArgs,
+  type TcArgs,
+  type TcxArgs,
+  type TracepointArgs,
+  type XdpArgs,
+} from "./attachment";
+export type { ConnectionArgs, ProxyConnectionArgs } from "./connection";
+export { Map, type MapArgs, type MapDataPolicy, type MapShapeArgs } from "./map";
+export { MapEntries, type MapEntriesArgs, type MapEntry } from "./map-entries";
+export { Program, type ProgramArgs } from "./program";
+export type { AttachmentRef, EntrypointRef, MapRef } from "./references";
+export type { DeclaredType } from "../../provider/btf/declared";
+export type { CgroupAttach } from "../../provider/protocol/hooks";
+export type { LinkStatus, MapStatus, ProgramStatus } from "../../provider/protocol/status";
+export type { MapFlag, MapType } from "../../provider/resources/map-shape";

@@ -1,0 +1,136 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { CheckedObject } from "../../provider/resources/program";
+import { available } from "../../provider/resources/closest";
+import type { MapStatus, ProgramStatus } from "../../provider/protocol/status";
+import type { ConnectionArgs } from "./connection";
+import { Map as EbpfMap, type MapDataPolicy } from "./map";
+import { type EntrypointRef, type MapRef, splitRef } from "./references";
+import { programError, Resource } from "./resource";
+
+export interface ProgramArgs {
+  /** How the host is reached. */
+  connection: pulumi.Input<ConnectionArgs>;
+  /**
+   * Path of an ELF object (.o), or of C (.bpf.c) that clang compiles; or a FileAsset of one. Relative to the program.
+   * Example: `"./bpf/filter.bpf.c"`.
+   */
+  source: pulumi.Input<string | pulumi.asset.FileAsset>;
+  /** Directories for clang's -I. For C only. Default: none. Example: `["./bpf/include"]`. */
+  includes?: pulumi.Input<pulumi.Input<string>[]>;
+  /** Macros for clang's -D. For C only. Default: none. Example: `{ MAX_FLOWS: "1024" }`. */
+  defines?: pulumi.Input<Record<string, pulumi.Input<string>>>;
+  /**
+   * Entrypoints (C functions) to load. Default: all but those in a section that begins with `?`.
+   * Example: `["xdp_filter"]`.
+   */
+  load?: pulumi.Input<pulumi.Input<string>[]>;
+  /**
+   * Values of global variables by name, as plain JSON of their C types. A change loads the program anew, without a gap.
+   * Default: what the source says. Example: `{ sample_rate: 100 }`.
+   */
+  globals?: pulumi.Input<Record<string, unknown>>;
+  /**
+   * The object's map name → a map of another resource that stands in for it. Default: all maps are the object's own.
+   * Example: `{ sessions }`.
+   */
+  maps?: Record<string, EbpfMap | pulumi.Input<MapRef>>;
+  /**
+   * When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, `replace`
+   * starts empty. Default `"fail"`.
+   */
+  mapDataPolicy?: pulumi.Input<MapDataPolicy>;
+}
+
+/**
+ * One object file on one host: its programs verified and loaded, its maps created, its globals set. Where they run is
+ * said by Attachments; rows of maps by MapEntries. A new version takes the place of the old one without a gap.
+ *
+ * ```ts
+ * const filter = new ebpf.Program("filter", {
+ *   connection,
+ *   source: "./bpf/filter.bpf.c",
+ *   globals: { sample_rate: 100 },
+ * });
+ * new ebpf.Attachment("filter-eth0", { program: filter, xdp: { interface: "eth0" } });
+ * export const instructions = filter.entrypoints.apply((e) => e.xdp_filter.verifiedInstructions);
+ * ```
+ */
+export class Program extends Resource {
+  /** @internal */
+  readonly __ebpfKind = "Program";
+
+  /** What the object file holds; known in preview. */
+  declare readonly object: pulumi.Output<CheckedObject>;
+  /** The loaded entrypoints by name: kernel id, tag, instructions that the verifier walked, pin. */
+  declare readonly entrypoints: pulumi.Output<Record<string, ProgramStatus>>;
+  /** The loaded maps by name: kernel id, sizes, pin. */
+  declare readonly loadedMaps: pulumi.Output<Record<string, MapStatus>>;
+
+  constructor(name: string, args: ProgramArgs, options: pulumi.CustomResourceOptions = {}) {
+    const { maps, ...rest } = args;
+    const shared = maps === undefined ? {} : { maps: mapParts(maps) };
+    super("Program", name, { ...rest, ...shared }, ["object", "entrypoints", "loadedMaps"], options);
+  }
+
+  /** Whether a value is a Program, also one of another copy of this package. */
+  static override isInstance(value: unknown): value is Program {
+    return (value as Partial<Program> | undefined)?.__ebpfKind === "Program";
+  }
+
+  /**
+   * One of the loaded entrypoints, for an Attachment. The name may be left out when there is only one.
+   * Fails in preview, naming those there are, when the object has none of that name.
+   */
+  entrypoint(name?: string): pulumi.Output<EntrypointRef> {
+    return pulumi
+      .all([this.connection, this.specId, this.object])
+      .apply(([connection, spec, { entrypoints, fileName }]) => {
+        const names = Object.keys(entrypoints);
+        const chosen = name ?? (names.length === 1 ? names[0]! : undefined);
+        if (chosen === undefined) {
+          throw programError(
+            this,
+            `${fileName} loads ${names.length} programs (${names.join(", ")}): choose one by entrypoint()`,
+          );
+        }
+        const found = entrypoints[chosen];
+        if (found === undefined) {
+          throw programError(
+            this,
+            `${fileName} loads no program "${chosen}"; ${available("programs", chosen, names)}`,
+          );
+        }
+        return { connection, spec, entrypoint: chosen, ...found };
+      }) as pulumi.Output<EntrypointRef>;
+  }
+
+  /**
+   * A map that the object defines, for MapEntries or for another Program.
+   * Fails in preview, naming those there are, when the object has none of that name.
+   */
+  map(name: string): pulumi.Output<MapRef> {
+    return pulumi
+      .all([this.connection, this.specId, this.object])
+      .apply(([connection, spec, { maps, fileName }]) => {
+        const found = maps[name];
+        if (found === undefined) {
+          throw programError(
+            this,
+            `${fileName} has no map "${name}"; ${available("maps", name, Object.keys(maps))}`,
+          );
+        }
+        return { connection, spec, map: name, ...found };
+      }) as unknown as pulumi.Output<MapRef>;
+  }
+
+  /** The only entrypoint, to export for another stack's Attachment. */
+  get ref(): pulumi.Output<EntrypointRef> {
+    return this.entrypoint();
+  }
+}
+
+function mapParts(maps: NonNullable<ProgramArgs["maps"]>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(maps).map(([name, map]) => [name, splitRef(EbpfMap.isInstance(map) ? map.ref : map).part]),
+  );
+}

@@ -1,0 +1,49 @@
+/**
+ * References: how one resource names a part of another. Plain data, so that a stack can export one and another stack
+ * can use it through a StackReference. Lifted from checked inputs, which a preview knows already.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import type { CheckedProgramRef, CheckedMapRef } from "../../provider/resources/references";
+import type { ConnectionArgs } from "./connection";
+
+/** An entrypoint of a Program: what `program:` takes. */
+export interface EntrypointRef extends CheckedProgramRef {
+  /** How the host is reached that has it. */
+  connection: pulumi.Unwrap<ConnectionArgs>;
+}
+
+/** A map of a Program or a Map: what `map:` takes. */
+export interface MapRef extends CheckedMapRef {
+  /** How the host is reached that has it. */
+  connection: pulumi.Unwrap<ConnectionArgs>;
+}
+
+/** Another Attachment, as an anchor of `order`. */
+export interface AttachmentRef {
+  /** `[<owner>:]<project>/<stack>/Attachment/<name>`. */
+  spec: string;
+}
+
+interface Located {
+  connection: pulumi.Unwrap<ConnectionArgs>;
+}
+
+/**
+ * A reference as two inputs. Names are no secret, although an Output that holds a credential is one as a whole: taken
+ * out of it they stay readable in previews.
+ */
+export function splitRef<T extends Located>(
+  ref: pulumi.Input<T>,
+): { connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>; part: pulumi.Output<Omit<T, "connection">> } {
+  const whole = pulumi.output(ref) as unknown as pulumi.Output<T>;
+  return {
+    connection: whole.apply(({ connection }) => connection) as unknown as pulumi.Output<
+      pulumi.Unwrap<ConnectionArgs>
+    >,
+    part: pulumi
+      .unsecret(whole)
+      .apply(({ connection: _connection, ...part }) => part) as unknown as pulumi.Output<
+      Omit<T, "connection">
+    >,
+  };
+}
