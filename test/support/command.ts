@@ -17,7 +17,7 @@ export interface CommandOptions {
   /** Throw when the exit status is not 0. Default true. */
   check?: boolean;
   /** Written to the command's stdin, which is empty without it. */
-  input?: string;
+  input?: string | Buffer;
   /** Seconds until the command is killed and the call rejects. Default 60. */
   timeoutSeconds?: number;
   env?: NodeJS.ProcessEnv;

@@ -28,6 +28,8 @@ export interface TestClient {
   /** IPv6 address on the data path. */
   readonly address6: string;
   exec(command: string[], options?: CommandOptions): Promise<CommandResult>;
+  /** Makes an executable of this machine available there; resolves to its path. */
+  install(file: string): Promise<string>;
   /** The command line that `exec` runs, for callers that spawn it themselves. */
   command(command: string[]): string[];
 }

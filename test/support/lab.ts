@@ -34,10 +34,11 @@ export class Lab {
   readonly hosts: NetnsHost[] = [];
   readonly client: TestClient;
   private readonly network: LabNetwork;
-  private readonly directory = mkdtempSync(join(tmpdir(), "pulumi-ebpf-lab-"));
+  private readonly directory: string;
 
   private constructor(options: HostOptions[], subnet: number) {
     const id = `${prefix}${process.pid.toString(36)}-${made++}`;
+    this.directory = mkdtempSync(join(tmpdir(), `pulumi-ebpf-${id}-`));
     this.network = new LabNetwork(
       id,
       subnet,
@@ -113,6 +114,7 @@ function clientIn(network: LabNetwork): TestClient {
     address: network.clientAddress,
     address6: network.clientAddress6,
     command,
+    install: (file: string): Promise<string> => Promise.resolve(file),
     exec: (words: string[], options?: CommandOptions): Promise<CommandResult> => run(command(words), options),
   };
 }

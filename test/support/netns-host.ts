@@ -6,7 +6,8 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { type Socket } from "node:net";
+import { basename, join, resolve } from "node:path";
 import { type CommandOptions, type CommandResult, run } from "./command.js";
 import { type Connection, type TestHost } from "./host.js";
 import { writeHostFiles } from "./host-files.js";
@@ -117,12 +118,14 @@ export class NetnsHost implements TestHost {
     const join = `echo 0 > "$0"/cgroup.procs && exec "$@"`;
     this.holder = spawn("sh", ["-c", join, this.cgroup, ...command], { stdio: ["pipe", "pipe", "pipe"] });
     this.pid = await firstLine(this.holder, `host ${name}`);
+    letExit(this.holder);
   }
 
   async destroy(): Promise<void> {
     const holder = this.holder;
     if (holder !== undefined && holder.exitCode === null && holder.signalCode === null) {
-      const ended = new Promise((done) => holder.once("close", done));
+      holder.ref();
+      const ended = new Promise((done) => holder.once("exit", done));
       holder.kill("SIGKILL"); // ends its PID 1 too, and with that every process of the host
       await ended;
     }
@@ -211,11 +214,22 @@ export class NetnsHost implements TestHost {
     await this.write("/etc/ssh/authorized_keys_host", `${this.loginKey.publicKey}\n`, "644");
   }
 
+  async install(file: string): Promise<string> {
+    const path = join("/run/host", basename(file));
+    await this.write(path, readFileSync(file), "755");
+    return path;
+  }
+
   /** Puts a file on the host. */
-  async write(path: string, text: string, mode = "644"): Promise<void> {
+  async write(path: string, text: string | Buffer, mode = "644"): Promise<void> {
     await this.exec(["sh", "-c", `mkdir -p "$(dirname "$0")" && cat > "$0" && chmod ${mode} "$0"`, path], {
       input: text,
     });
+  }
+
+  /** The data path anew, after `removeInterface("eth0")`. */
+  plugDataInterface(): Promise<void> {
+    return this.place.plugDataInterface();
   }
 
   private async killSshd(which: string): Promise<void> {
@@ -256,6 +270,12 @@ function firstLine(child: ChildProcess, what: string): Promise<number> {
     child.once("error", fail);
     child.once("close", (code) => fail(new Error(`${what}: ended with status ${code}: ${stderr}`)));
   });
+}
+
+/** A test that forgets a host must not keep this process alive: it ends, and the host with it. */
+function letExit(child: ChildProcess): void {
+  child.unref();
+  for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as Socket | null)?.unref();
 }
 
 /** Where the machine has cgroup2 mounted. */
