@@ -94,8 +94,17 @@ function finish(
     problems.addWhole(property, `${records.count} rows are more than the map's ${maxEntries} entries`);
   }
   if (problems.any) throw problems.error(`encode ${property}`, property);
+  if (request.keysOnly) return keysOf(property, records);
   const { manifest, blobs } = cutChunks(records, hashes);
   return { kind: "entries", property, manifest, count: records.count, blobs: () => blobs };
+}
+
+function keysOf(property: string, { bytes, keySize, recordSize, count }: Records): EntriesSource {
+  const { manifest, blobs } = cutChunks({ bytes, keySize, recordSize, count: 0 }, new Uint32Array());
+  const keys = Array.from({ length: count }, (_, row) =>
+    bytes.toString("base64", row * recordSize, row * recordSize + keySize),
+  );
+  return { kind: "entries", property, manifest, count: 0, keys, blobs: () => blobs };
 }
 
 /** In the program a row is a property of its own; in a file it is part of the reason. */

@@ -34,7 +34,11 @@ export class RowPacker {
   ) {
     this.keyLayout = keyLayoutOf(request);
     this.valueLayout = valueLayoutOf(request);
-    const valueSize = cpus === 0 ? request.valueSize : cpus * perCpuStride(request.valueSize);
+    const valueSize = request.keysOnly
+      ? 0
+      : cpus === 0
+        ? request.valueSize
+        : cpus * perCpuStride(request.valueSize);
     this.writer = new RecordWriter(request.keySize, request.keySize + valueSize, expected);
   }
 
@@ -43,6 +47,7 @@ export class RowPacker {
     const found: Problem[] = [];
     const { bytes, offset, keySize } = this.writer;
     encodeInto(this.keyLayout, key, "key", found).copy(bytes, offset);
+    if (this.request.keysOnly) return this.keep(place, found);
     if (this.cpus === 0) encodeInto(this.valueLayout, value, "value", found).copy(bytes, offset + keySize);
     else this.perCpu(value, found).copy(bytes, offset + keySize);
     this.keep(place, found);

@@ -47,6 +47,8 @@ export interface EntriesRequest {
   keySize: number;
   valueSize: number;
   perCpu?: "all" | "each";
+  /** Values are other kernel objects: the rows' keys are all that is encoded, into `keys`. */
+  keysOnly?: true;
   keyLayout?: TypeLayout;
   valueLayout?: TypeLayout;
   maxEntries: number;
@@ -58,6 +60,8 @@ export interface EntriesSource {
   /** sha256 of the manifest; see EntriesPart. */
   manifest: string;
   count: number;
+  /** base64, of a request with `keysOnly`, in the order of its rows; the manifest is then that of no rows. */
+  keys?: string[];
   /** The manifest's and every chunk's bytes by digest. */
   blobs(): Map<string, Uint8Array>;
 }
