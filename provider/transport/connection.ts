@@ -46,13 +46,9 @@ const endpoint = {
     .positive()
     .optional()
     .meta({ description: "Seconds per dial. Default 15." }),
-  hostKey: z
-    .string()
-    .optional()
-    .meta({
-      description:
-        'The host\'s public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.',
-    }),
+  hostKey: z.string().optional().meta({
+    description: 'The host\'s public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.',
+  }),
 };
 
 export const proxySchema = z.strictObject(endpoint);
