@@ -6,7 +6,7 @@
  * Does not own: anything that a resource does (provider/lifecycle).
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { EbpfError } from "../errors";
+import { EbpfError, type Problem } from "../errors";
 import { createLifecycle, type Lifecycle, PartialError, readSettings } from "../lifecycle";
 import { definitions } from "../resources";
 import { openSources } from "../sources";
@@ -45,7 +45,7 @@ export function provider(kind: string): Dynamic {
       const core = await ready;
       const known = Object.keys(olds).length === 0 ? undefined : fromEngine(olds);
       const { inputs, failures } = await core.check(kind, known, fromEngine(news));
-      return { inputs: toEngine(inputs), failures };
+      return { inputs: toEngine(inputs), failures: failures.map(asFailure) };
     },
 
     diff: (id, olds: Properties, news: Properties) =>
@@ -78,6 +78,11 @@ export function provider(kind: string): Dynamic {
     delete: (id, state: Properties) =>
       guarded(text, async () => (await ready).delete(kind, id, fromEngine(state))),
   };
+}
+
+/** The engine would print the value of the property, `{<nil>}` for a path and a secret in clear: so the text names it. */
+function asFailure({ property, reason }: Problem): pulumi.dynamic.CheckFailure {
+  return { property: "", reason: property === "" ? reason : `${property}: ${reason}` };
 }
 
 /** The wrapper prints `${error}: ${error.stack}` for some calls and sends `message` for all. */

@@ -66,8 +66,3 @@ function takeName(kind: string, name: string, specId: string): void {
   }
   names.add(specId);
 }
-
-/** Fails at the resource that was asked, without a stack trace: the program is wrong, not the provider. */
-export function programError(resource: pulumi.Resource, message: string): Error {
-  return new pulumi.ResourceError(message, resource, true);
-}
