@@ -4,11 +4,13 @@
  */
 import { attachment } from "./attachment";
 import { map } from "./map";
+import { mapEntries } from "./map-entries";
 import { program } from "./program";
 import type { ResourceDefinition } from "./resource";
 
 export const definitions: Readonly<Record<string, ResourceDefinition>> = {
   Program: program,
   Map: map,
+  MapEntries: mapEntries,
   Attachment: attachment,
 };

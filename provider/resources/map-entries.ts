@@ -1,13 +1,16 @@
 /** MapEntries: rows of a map, given in the program or in a file. */
 import { extname } from "node:path";
 import { z } from "zod";
-import { perCpuValues, type TypeLayout } from "../btf";
-import type { Problem } from "../errors";
+import { type Format, perCpuValues, type TypeLayout, withFormat } from "../btf";
+import { EbpfError, type Problem } from "../errors";
 import { type EntryReference, SPEC_FORMAT } from "../protocol/spec";
 import { isIndexed, keyLayoutOf } from "../sources/rows";
 import type { EntriesFormat, EntriesRequest, EntriesSource } from "../sources/source";
+import { holdsReferences, unfitMap } from "./entry-maps";
 import { mapRefSchema } from "./references";
 import { commonInputs, type ResourceDefinition } from "./resource";
+
+const formats = ["be", "ipv4", "ipv6", "cidr4", "cidr6", "mac", "hex", "text"] as const satisfies Format[];
 
 const inputs = z
   .strictObject({
@@ -45,6 +48,19 @@ const inputs = z
           "`seed`: as `own`, but written once; what the data plane does with them later is no drift.",
         default: "own",
       }),
+    formats: z
+      .record(
+        z.string().regex(/^(key|value)($|\.)/, "must be key, value, or a path below them"),
+        z.enum(formats),
+      )
+      .default({})
+      .meta({
+        description:
+          "How members read as text where C does not say so: an address in a plain `__u32`, in network byte order. " +
+          "By path: `key`, `value.peer`.",
+        default: {},
+        example: { key: "ipv4" },
+      }),
     secret: z.boolean().default(false).meta({
       description: "Values are not shown in messages of drift.",
       default: false,
@@ -80,10 +96,10 @@ export interface CheckedMapEntries extends MapEntriesInputs {
 export const mapEntries: ResourceDefinition<MapEntriesInputs, CheckedMapEntries> = {
   kind: "MapEntries",
   inputs,
-  sources: (args) => (misfit(args) === undefined ? [request(args)] : []),
+  sources: (args) => (misfits(args).length === 0 ? [request(args)] : []),
   resolve(args, [source]) {
-    const unfit = misfit(args);
-    if (unfit !== undefined) return { problems: [unfit] };
+    const unfit = misfits(args);
+    if (unfit.length > 0) return { problems: unfit };
     const { manifest, count, keys } = source as EntriesSource;
     const perCpu = perCpuOf(args);
     const content = { manifest, count, ...(perCpu === undefined ? {} : { perCpu }) };
@@ -100,10 +116,11 @@ export const mapEntries: ResourceDefinition<MapEntriesInputs, CheckedMapEntries>
     });
     return { checked: { ...args, entries, content: { ...content, references } } };
   },
-  compile({ specId, map, mode, secret, content }) {
+  compile(checked) {
+    const { specId, map, mode, secret, content } = checked;
     const { manifest, count, perCpu, references } = content;
-    const { keySize, valueSize, valueLayout } = map;
-    const keyLayout = map.keyLayout ?? (isIndexed(map.type) ? keyLayoutOf(requestedMap(map)) : undefined);
+    const { keySize, valueSize } = map;
+    const { keyLayout, valueLayout } = layoutsOf(checked);
     return {
       format: SPEC_FORMAT,
       id: specId,
@@ -150,36 +167,59 @@ function formatOf(file: string, format: EntriesFormat | undefined): EntriesForma
 function request(args: MapEntriesInputs): EntriesRequest {
   const { map, entries, file, format } = args;
   const perCpu = perCpuOf(args);
-  const rows = { ...requestedMap(map), ...(perCpu === undefined ? {} : { perCpu }) };
+  const { type, keySize, valueSize, maxEntries } = map;
+  const rows = {
+    ...{ kind: "entries" as const, mapType: type, keySize, valueSize, maxEntries, ...layoutsOf(args) },
+    ...(perCpu === undefined ? {} : { perCpu }),
+  };
   if (file !== undefined) {
     return { ...rows, property: "file", file: { path: file, format: formatOf(file, format) ?? "binary" } };
   }
-  const keysOnly = references(map.type) ? { keysOnly: true as const } : {};
+  const keysOnly = holdsReferences(map.type) ? { keysOnly: true as const } : {};
   return { ...rows, ...keysOnly, property: "entries", rows: entries ?? [] };
 }
 
-function requestedMap(map: MapEntriesInputs["map"]): Omit<EntriesRequest, "property"> {
-  const { type, keySize, valueSize, maxEntries } = map;
-  const [keyLayout, valueLayout] = [map.keyLayout, map.valueLayout] as (TypeLayout | undefined)[];
+interface Layouts {
+  keyLayout?: TypeLayout;
+  valueLayout?: TypeLayout;
+}
+
+/** The map's types with the formats that the inputs ask for; what does not fit is told to `problems`. */
+function layoutsOf({ map, formats }: MapEntriesInputs, problems: Problem[] = []): Layouts {
+  const indexes = isIndexed(map.type) ? keyLayoutOf({ mapType: map.type, keySize: map.keySize }) : undefined;
+  const layouts = {
+    key: (map.keyLayout ?? indexes) as TypeLayout | undefined,
+    value: map.valueLayout as TypeLayout | undefined,
+  };
+  for (const [path, format] of Object.entries(formats)) {
+    const [root, ...below] = path.split(".") as ["key" | "value", ...string[]];
+    const property = `formats["${path}"]`;
+    const layout = layouts[root];
+    if (layout === undefined) {
+      problems.push({ property, reason: `the types of "${map.map}" are not known` });
+      continue;
+    }
+    try {
+      layouts[root] = withFormat(layout, below.join("."), format);
+    } catch (error) {
+      if (!EbpfError.is(error, "invalid", "not-found")) throw error;
+      const { remedy } = error.context;
+      problems.push({
+        property,
+        reason: remedy === undefined ? error.message : `${error.message}; ${remedy}`,
+      });
+    }
+  }
+  const { key, value } = layouts;
   return {
-    kind: "entries",
-    mapType: type,
-    keySize,
-    valueSize,
-    maxEntries,
-    ...(keyLayout === undefined ? {} : { keyLayout }),
-    ...(valueLayout === undefined ? {} : { valueLayout }),
+    ...(key === undefined ? {} : { keyLayout: key }),
+    ...(value === undefined ? {} : { valueLayout: value }),
   };
 }
 
 function perCpuOf({ map, entries = [] }: MapEntriesInputs): "all" | "each" | undefined {
   if (!["percpu_hash", "percpu_array", "lru_percpu_hash"].includes(map.type)) return undefined;
   return entries.some(({ value }) => perCpuValues(value) !== undefined) ? "each" : "all";
-}
-
-/** Values are not bytes but other kernel objects. */
-function references(mapType: string): boolean {
-  return mapType === "prog_array" || mapType === "array_of_maps" || mapType === "hash_of_maps";
 }
 
 const programValue = z.object({ spec: z.string(), entrypoint: z.string() });
@@ -204,44 +244,10 @@ function referenceOf(
   return {};
 }
 
-const holdsRows = [
-  ...["hash", "percpu_hash", "lru_hash", "lru_percpu_hash", "lpm_trie", "hash_of_maps", "devmap_hash"],
-  ...["array", "percpu_array", "prog_array", "array_of_maps", "devmap", "cpumap"],
-];
-const filledOtherwise: Record<string, string> = {
-  ...named(["ringbuf", "user_ringbuf", "queue", "stack", "bloom_filter", "arena"], "has no keys"),
-  ...named(["sockmap", "sockhash", "xskmap", "reuseport_sockarray"], "holds sockets of running processes"),
-  ...named(["sk_storage", "task_storage", "inode_storage", "cgrp_storage"], "belongs to kernel objects"),
-  ...named(["cgroup_storage", "percpu_cgroup_storage"], "belongs to cgroups"),
-  perf_event_array: "holds the perf events of its readers",
-  cgroup_array: "holds open cgroups",
-  stack_trace: "is filled by the kernel",
-  struct_ops: "is filled by its own object",
-};
-
-function named(types: string[], reason: string): Record<string, string> {
-  return Object.fromEntries(types.map((type) => [type, reason]));
-}
-
-/** Why these rows and this map do not go together, whatever the rows hold. */
-function misfit({ map, file, mode }: MapEntriesInputs): Problem | undefined {
-  const { type } = map;
-  if (!holdsRows.includes(type)) {
-    const cause = filledOtherwise[type] ?? "takes no rows";
-    return { property: "map", reason: `"${map.map}" is a map of type ${type}: it ${cause}` };
-  }
-  if (file !== undefined && references(type)) {
-    const what = type === "prog_array" ? "programs" : "maps";
-    return {
-      property: "file",
-      reason: `rows of a ${type} are ${what} of other resources: give them in entries`,
-    };
-  }
-  if (mode === "authoritative" && isIndexed(type) && !references(type)) {
-    return {
-      property: "mode",
-      reason: `a map of type ${type} always holds all its keys: choose own or seed`,
-    };
-  }
-  return undefined;
+/** What cannot be, whatever the rows hold. */
+function misfits(args: MapEntriesInputs): Problem[] {
+  const { map, file, mode } = args;
+  const problems = unfitMap(map, { mode, inFile: file !== undefined });
+  layoutsOf(args, problems);
+  return problems;
 }

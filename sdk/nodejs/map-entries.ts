@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { Format } from "../../provider/btf/layout";
 import { Map as EbpfMap } from "./map";
 import { type MapRef, splitRef } from "./references";
 import { Program } from "./program";
@@ -35,6 +36,11 @@ export interface MapEntriesArgs {
    * `own`, but written once: what the data plane does with them later is no drift. Default `"own"`.
    */
   mode?: pulumi.Input<"own" | "authoritative" | "seed">;
+  /**
+   * How members read as text where C does not say so, by path: an address in a plain `__u32` is `ipv4`, in network byte
+   * order. Default: what the types say. Example: `{ key: "ipv4" }`.
+   */
+  formats?: pulumi.Input<Record<string, Format>>;
 }
 
 /**

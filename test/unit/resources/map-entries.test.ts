@@ -119,6 +119,21 @@ describe("MapEntries", () => {
     assert.match(reason!, /^entries\[1\]\.value: expected an integer for u32, got "DROP"/);
   });
 
+  it("reads an address in a plain u32 where formats say so, and names what they cannot mean", async () => {
+    const inputs = await checked({ entries: [{ key: "192.0.2.1", value: 2 }], formats: { key: "ipv4" } });
+    const raw = { ...blocked, keyLayout: undefined, valueLayout: undefined };
+    const bytes = await checked({ map: raw, entries: [{ key: "0xc0000201", value: "0x02000000" }] });
+    assert.equal(inputs.content.manifest, bytes.content.manifest);
+    assert.deepEqual(mapEntries.compile(inputs).entries[0]!.keyLayout, {
+      ...blocked.keyLayout,
+      format: "ipv4",
+    });
+    assert.deepEqual(await refused({ entries: [row], formats: { key: "mac", "value.peer": "be" } }), [
+      'formats["key"]: set the format mac: it does not fit u32',
+      'formats["value.peer"]: set the format be: u32 has no member peer',
+    ]);
+  });
+
   it("sends one value for all CPUs, or a value for each", async () => {
     const map = { ...blocked, type: "percpu_hash" };
     assert.equal((await checked({ map, entries: [row] })).content.perCpu, "all");
