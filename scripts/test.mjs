@@ -1,0 +1,95 @@
+// Set-up, then the tests. Its last line is `N passed, N failed`.
+//   node scripts/test.mjs [unit] [kernel] [transport] [e2e] [vm] [--all] [--grep TEXT]
+// Without a phase: all but vm. --all also runs what is too slow for every day (EBPF_TEST_ALL=1).
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { setUp } from "./setup.mjs";
+import { root, SetupError } from "./step.mjs";
+
+/** Phases in their order, with the minutes after which one is stuck. */
+const phases = { unit: 5, kernel: 15, transport: 15, e2e: 40, vm: 60 };
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { all: { type: "boolean" }, grep: { type: "string" } },
+  });
+  const unknown = positionals.filter((name) => !(name in phases));
+  if (unknown.length > 0) {
+    throw new SetupError(`no phase ${unknown.join(", ")}; there are ${Object.keys(phases).join(", ")}`);
+  }
+  const chosen = Object.keys(phases).filter((name) =>
+    positionals.length > 0 ? positionals.includes(name) : name !== "vm",
+  );
+  await setUp({ machines: chosen.includes("vm") });
+  const total = { passed: 0, failed: 0 };
+  for (const phase of chosen) {
+    const start = performance.now();
+    console.log(`\n== ${phase}`);
+    const { passed, failed } = await runPhase(phase, values);
+    total.passed += passed;
+    total.failed += failed;
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    console.log(`== ${phase}: ${passed} passed, ${failed} failed in ${seconds} s`);
+  }
+  process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+  return total;
+}
+
+/** A pending test counts as failed; so does a phase that ends without a summary, or without a single test. */
+async function runPhase(phase, { all = false, grep }) {
+  const directory = mkdtempSync(join(tmpdir(), "ebpf-test-summary-"));
+  try {
+    const summary = join(directory, "summary.json");
+    const status = await mocha(phase, grep, {
+      PULUMI_EBPF_TEST_SUMMARY: summary,
+      ...(all ? { EBPF_TEST_ALL: "1" } : {}),
+    });
+    if (!existsSync(summary)) return { passed: 0, failed: 1 };
+    const { passed, failed, pending } = JSON.parse(readFileSync(summary, "utf8"));
+    const none = passed + failed + pending === 0 && grep === undefined;
+    const failures = failed + pending + (none ? 1 : 0);
+    return { passed, failed: failures === 0 && status !== 0 ? 1 : failures };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function mocha(phase, grep, env) {
+  const args = [
+    join(root, "node_modules/mocha/bin/mocha.js"),
+    ...["--require", "tsx/cjs"],
+    ...(phase === "unit" ? [] : ["--require", "./test/support/residue.ts"]),
+    ...["--reporter", "./test/support/reporter.ts"],
+    ...(grep === undefined ? [] : ["--grep", grep]),
+    `test/${phase}/**/*.test.ts`,
+  ];
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: "inherit",
+    });
+    const timer = setTimeout(() => {
+      console.log(`== ${phase}: still running after ${phases[phase]} minutes, ended`);
+      child.kill("SIGKILL");
+    }, phases[phase] * 60_000);
+    child.once("error", fail);
+    child.once("close", (code) => {
+      clearTimeout(timer);
+      done(code);
+    });
+  });
+}
+
+try {
+  const { passed, failed } = await main();
+  console.log(`\n${passed} passed, ${failed} failed`);
+} catch (error) {
+  console.error(error instanceof SetupError ? `test: ${error.message}` : error);
+  console.log("\n0 passed, 1 failed");
+  process.exitCode = 1;
+}
