@@ -64,9 +64,14 @@ export interface LifecycleOptions {
   report(message: string): void;
 }
 
+/** Between two lines about the progress of one apply. */
+const PROGRESS_MS = 5000;
+
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
   const { openSession, openSources, settings, report } = options;
   const planner = createPlanner(openSession, report);
+  /** Spec id → the id that the program gave to the resource which has it. */
+  const owners = new Map<string, string>();
   /** Once something is applied, this is no preview: apply finds all that plan would, at the price of one call less. */
   let applying = false;
 
@@ -83,6 +88,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
   async function check(kind: string, olds: Properties | undefined, news: Properties): Promise<CheckOutcome> {
     const definition = definitionOf(kind);
+    const taken = takenName(kind, olds, news);
+    if (taken !== undefined) return { inputs: news, failures: [taken] };
     const { inputs, problems, complete } = await checkInputs(definition, olds, news, openSources);
     if (problems.length > 0 || complete === undefined) return { inputs, failures: problems };
     const unchanged = olds !== undefined && !diffInputs(definition, olds, inputs).changes;
@@ -90,6 +97,20 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const { checked, sources } = complete;
     const connection = withCredentials(checked.connection, settings);
     return { inputs, failures: await planner.plan(connection, definition.compile(checked), sources) };
+  }
+
+  /** A resource that was renamed keeps its Spec id; a new one of its former name would take that away. */
+  function takenName(kind: string, olds: Properties | undefined, news: Properties): Problem | undefined {
+    const given = String(news["specId"]);
+    const specId = String(olds?.["specId"] ?? given);
+    const owner = owners.get(specId) ?? given;
+    owners.set(specId, owner);
+    if (owner === given) return undefined;
+    const [mine, theirs] = [given, owner].map((id) => parseSpecId(id).name);
+    return {
+      property: "specId",
+      reason: `${kind} "${mine}" and ${kind} "${theirs}" are both ${specId} on the host, because one of them was renamed: give the other a new name`,
+    };
   }
 
   function open(state: CommonInputs): Promise<AgentSession> {
@@ -118,7 +139,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       const status = await session.call(
         "apply",
         { spec, inputs: withoutConnection(checked), incarnation },
-        { onProgress: ({ message }) => report(`${name}: ${message}`) },
+        { onProgress: atMostEvery(PROGRESS_MS, ({ message }) => report(`${name}: ${message}`)) },
       );
       for (const note of status.notes) report(`${name}: on ${host}: ${note}`);
       return outputsOf(definition, checked, incarnation, status, spec);
@@ -221,6 +242,16 @@ function outputsOf(
     ...checked,
     incarnation,
     drift: driftTexts(status, spec),
+  };
+}
+
+/** Drops what comes too soon after the one before. */
+function atMostEvery<T>(milliseconds: number, act: (value: T) => void): (value: T) => void {
+  let next = Date.now() + milliseconds;
+  return (value) => {
+    if (Date.now() < next) return;
+    next = Date.now() + milliseconds;
+    act(value);
   };
 }
 

@@ -5,7 +5,7 @@ import type { MapStatus, ProgramStatus } from "../../provider/protocol/status";
 import type { ConnectionArgs } from "./connection";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
 import { type EntrypointRef, type MapRef, splitRef } from "./references";
-import { Resource } from "./resource";
+import { programError, Resource } from "./resource";
 
 export interface ProgramArgs {
   /** How the host is reached. */
@@ -88,13 +88,13 @@ export class Program extends Resource {
         const names = Object.keys(entrypoints);
         const chosen = name ?? (names.length === 1 ? names[0]! : undefined);
         if (chosen === undefined) {
-          throw new pulumi.RunError(
+          throw programError(
             `${fileName} loads ${names.length} programs (${names.join(", ")}): choose one by entrypoint()`,
           );
         }
         const found = entrypoints[chosen];
         if (found === undefined) {
-          throw new pulumi.RunError(
+          throw programError(
             `${fileName} loads no program "${chosen}"; ${available("programs", chosen, names)}`,
           );
         }
@@ -112,7 +112,7 @@ export class Program extends Resource {
       .apply(([connection, spec, { maps, fileName }]) => {
         const found = maps[name];
         if (found === undefined) {
-          throw new pulumi.RunError(
+          throw programError(
             `${fileName} has no map "${name}"; ${available("maps", name, Object.keys(maps))}`,
           );
         }

@@ -66,3 +66,13 @@ function takeName(kind: string, name: string, specId: string): void {
   }
   names.add(specId);
 }
+
+/**
+ * An error of the program, to be thrown where an Output is computed. RunError alone hides the stack only when it is
+ * thrown in the program's main flow.
+ */
+export function programError(message: string): Error {
+  const error = new pulumi.RunError(message);
+  error.stack = "";
+  return error;
+}
