@@ -3,7 +3,7 @@
  * is a missing feature of that host, not a crash of the agent.
  */
 import { koffi, type LibraryHandle } from "./koffi";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { EbpfError } from "../errors";
@@ -113,13 +113,15 @@ function candidates(): string[] {
   return [...new Set([...beside, ...built].filter((file) => existsSync(file))), SONAME];
 }
 
-/** Builds of scripts/libbpf.mjs, newest recipe name last. */
+/** Builds of scripts/libbpf.mjs, the newest first. */
 function cached(): string[] {
-  const cache = path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "pulumi-ebpf");
+  const cache = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), ".cache"), "pulumi-ebpf");
   if (!existsSync(cache)) return [];
   return readdirSync(cache)
     .filter((name) => name.startsWith("libbpf-"))
-    .map((name) => path.join(cache, name, process.arch, SONAME));
+    .map((name) => path.join(cache, name, process.arch, SONAME))
+    .filter((file) => existsSync(file))
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
 }
 
 function openLibbpf(): LibraryHandle {
