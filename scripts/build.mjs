@@ -1,4 +1,4 @@
-// dist/: TypeScript compiled, our own eBPF C, the agent's bundle. Skipped when no source changed since the last time.
+// Our libbpf, and dist/: TypeScript compiled, our own eBPF C, the agent's bundle. Skipped when no source changed since the last time.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -17,14 +17,19 @@ const stamp = join(root, "node_modules/.cache/pulumi-ebpf/build");
 const multiarch = { x64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" }[process.arch];
 
 export async function build() {
-  const digest = digestOf(sources.flatMap((name) => files(join(root, name))));
+  const { buildLibbpf } = await import("./libbpf.mjs");
+  const libbpf = await buildLibbpf({ log: (line) => console.log(line) });
+  const digest = digestOf([
+    ...sources.flatMap((name) => files(join(root, name))),
+    ...Object.values(libbpf ?? {}).filter(isLibrary),
+  ]);
   if (existsSync(join(root, "dist")) && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
   rmSync(stamp, { force: true });
   await step("compile TypeScript into dist/", compile);
   await compileModules();
   await step("bundle the agent", async () => {
     const { bundleAgent } = await import("./bundle.mjs");
-    await bundleAgent();
+    await bundleAgent(libbpf === null ? {} : { libraries: { x64: libbpf.x64, arm64: libbpf.arm64 } });
   });
   mkdirSync(join(stamp, ".."), { recursive: true });
   writeFileSync(`${stamp}.new`, digest);
@@ -84,6 +89,10 @@ function files(path) {
     if (error.code === "ENOTDIR") return [path];
     throw error;
   }
+}
+
+function isLibrary(path) {
+  return path?.includes(".so") && existsSync(path);
 }
 
 function digestOf(paths) {

@@ -19,8 +19,6 @@ export async function setUp({ machines = false } = {}) {
         run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]),
       );
     }
-    const { buildLibbpf } = await import("./libbpf.mjs");
-    await buildLibbpf({ log: (line) => console.log(line) });
     const { build } = await import("./build.mjs");
     await build();
     const { ensureEngine } = await import("./engine.mjs");
