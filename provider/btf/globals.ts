@@ -1,6 +1,7 @@
 /** Global variables of an object, and the internal maps that libbpf makes of their sections. */
 import { type Btf, type BtfType, typeOf } from "./btf";
 import { layoutOf, sizeOf } from "./btf-layout";
+import { damaged } from "./byte-view";
 import { type Elf, type ElfSection, type ElfSymbol, SHT_PROGBITS } from "./elf";
 import type { TypeLayout } from "./layout";
 import type { MapInfo } from "./map-definition";
@@ -82,7 +83,11 @@ function describe(
   size: number,
   type: TypeLayout,
 ): GlobalInfo[] {
-  if (name === "" || offset + size > section.size) return [];
+  if (name === "") return [];
+  // the size may exceed the type's: an initialised flexible array
+  if (offset + size > section.size || type.size > size) {
+    throw damaged(`read global ${name}: ${size} bytes at ${offset} do not fit section ${section.name}`);
+  }
   return [{ name, section: section.name, map: section.name, offset, size, type }];
 }
 

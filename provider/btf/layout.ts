@@ -130,9 +130,9 @@ export function typeName(layout: TypeLayout): string {
 
 /** An array of single bytes that are numbers, not characters. */
 export function isByteArray(layout: TypeLayout): boolean {
-  return (
-    layout.kind === "array" && layout.element.kind === "int" && layout.element.size === 1 && !isText(layout)
-  );
+  if (layout.kind !== "array" || isText(layout)) return false;
+  const { element } = layout;
+  return element.kind === "int" && element.size === 1 && element.bool !== true;
 }
 
 /** A char array. */

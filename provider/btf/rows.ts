@@ -37,8 +37,8 @@ interface Cell {
 
 /**
  * The encoder of the columns that belong to `root` (`root` itself, `root.…`, `root[…`); the others are left alone, so
- * that one row serves a key's and a value's encoder. A list of bytes, an address, a text is one column; other arrays
- * have a column per element (`value.counts[0]`); the columns choose a union's member. A cell takes what `encode` takes as
+ * that one row serves a key's and a value's encoder. A list of bytes, an address, a text is one column (`0x…` or its
+ * text form); arrays have a column per element (`value.counts[0]`); the columns choose a union's member. A cell takes what `encode` takes as
  * text, and true, false, 1 or 0 for bool.
  *
  * Fails with EbpfError `invalid` that lists missing and unknown columns.
@@ -97,12 +97,16 @@ class Compiler {
       this.members(layout.members, path, offset);
     } else if (layout.kind === "union") {
       this.choice(layout, path, offset);
-    } else if (layout.kind === "array" && !isLeaf(layout)) {
+    } else if (layout.kind === "array" && this.columns.some((column) => column.startsWith(`${path}[`))) {
       for (let at = 0; at < layout.count; at++) {
         this.compile(layout.element, `${path}[${at}]`, offset + at * layout.element.size);
       }
     } else {
-      this.problems.push({ property: path, reason: `the column is missing; expected ${typeName(layout)}` });
+      const each = isLeaf(layout) ? "" : ` in columns ${path}[0] and so on`;
+      this.problems.push({
+        property: path,
+        reason: `the column is missing; expected ${typeName(layout)}${each}`,
+      });
     }
   }
 

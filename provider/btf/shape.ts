@@ -30,15 +30,15 @@ export function compareShapes(before: ComparableShape, after: ComparableShape): 
   const differences: ShapeDifference[] = [];
   const add = (part: ShapeDifference["part"], reason: string) => differences.push({ part, reason });
   const compare = (part: ShapeDifference["part"], what: string, a: unknown, b: unknown) => {
-    if (a !== b) add(part, `${what} changes from ${a} to ${b}`);
+    if (a !== b) add(part, `${what} from ${a} to ${b}`);
   };
-  compare("type", "its type", before.type, after.type);
-  compare("keySize", "the key's size in bytes", before.keySize, after.keySize);
-  compare("valueSize", "the value's size in bytes", before.valueSize, after.valueSize);
-  compare("maxEntries", "the number of entries", before.maxEntries, after.maxEntries);
-  compare("flags", "the flags", hex(before.flags), hex(after.flags));
-  compare("numaNode", "the NUMA node", before.numaNode ?? "any", after.numaNode ?? "any");
-  compare("mapExtra", "map_extra", before.mapExtra ?? "0", after.mapExtra ?? "0");
+  compare("type", "its type changes", before.type, after.type);
+  compare("keySize", "the key's size in bytes changes", before.keySize, after.keySize);
+  compare("valueSize", "the value's size in bytes changes", before.valueSize, after.valueSize);
+  compare("maxEntries", "the number of entries changes", before.maxEntries, after.maxEntries);
+  compare("flags", "the flags change", hex(before.flags), hex(after.flags));
+  compare("numaNode", "the NUMA node changes", before.numaNode ?? "any", after.numaNode ?? "any");
+  compare("mapExtra", "map_extra changes", before.mapExtra ?? "0", after.mapExtra ?? "0");
   for (const part of ["key", "value"] as const) {
     const [a, b] = [before[part], after[part]];
     if (a === undefined || b === undefined || before[`${part}Size`] !== after[`${part}Size`]) continue;
