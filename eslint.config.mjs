@@ -61,7 +61,7 @@ export default tseslint.config(
     rules: { "no-restricted-imports": ["error", { patterns: forbidden(folder) }] },
   })),
   {
-    files: ["scripts/**/*.mjs", "eslint.config.mjs"],
+    files: ["scripts/**/*.mjs", "eslint.config.mjs", "test/**/*.js"],
     rules: { "@typescript-eslint/no-require-imports": "off" },
   },
 );

@@ -1,0 +1,89 @@
+/**
+ * `npm run bench [-- ROW… --repeat N]`: measures the rows and writes bench/latest.json.
+ *
+ * A row that misses its goal is shown as such and is no failure: the exit status is 1 only when a row could not be
+ * measured, 2 for bad arguments.
+ *
+ * Owns: arguments and order. Does not own: set-up (scripts/bench.mjs), rows (rows/), output (report.ts).
+ */
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { machine, type Result, table, writeJson } from "./report.js";
+import { type RowGroup } from "./row.js";
+import { deployment } from "./rows/deployment.js";
+import { entries } from "./rows/entries.js";
+import { hosts } from "./rows/hosts.js";
+import { session } from "./rows/session.js";
+import { swap } from "./rows/swap.js";
+
+/** The quick ones first. */
+const groups: RowGroup[] = [session, entries, swap, hosts, deployment];
+const names = groups.flatMap((group) => group.names);
+const output = resolve(__dirname, "../../bench/latest.json");
+
+interface Arguments {
+  wanted: Set<string>;
+  repeat: number;
+}
+
+function readArguments(): Arguments {
+  const { values, positionals } = parseArgs({
+    options: { repeat: { type: "string", default: "3" } },
+    allowPositionals: true,
+  });
+  const unknown = positionals.filter((name) => !names.includes(name));
+  if (unknown.length > 0) throw new Error(`unknown row ${unknown.join(", ")}; rows: ${names.join(" ")}`);
+  const repeat = Number(values.repeat);
+  if (!Number.isInteger(repeat) || repeat < 1) throw new Error("--repeat takes a whole number from 1");
+  return { wanted: new Set(positionals.length > 0 ? positionals : names), repeat };
+}
+
+async function measure({ wanted, repeat }: Arguments): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const group of groups) {
+    const ofGroup = new Set(group.names.filter((name) => wanted.has(name)));
+    if (ofGroup.size === 0) continue;
+    const missing = new Set(ofGroup);
+    const say = (message: string): void => console.log(`${[...missing].join(" ")}: ${message}`);
+    try {
+      await group.run(ofGroup, {
+        repeat,
+        say,
+        report: (row) => {
+          missing.delete(row.name);
+          results.push(row);
+          process.stdout.write(`\n${table([row])}\n`);
+        },
+      });
+      if (missing.size > 0) throw new Error("the row was not measured");
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      for (const name of missing) {
+        results.push({ name, error: text });
+        console.log(`${name}: failed: ${text}`);
+      }
+    }
+  }
+  return results.sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name));
+}
+
+async function main(): Promise<number> {
+  let chosen: Arguments;
+  try {
+    chosen = readArguments();
+  } catch (error) {
+    console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+    return 2;
+  }
+  const started = Date.now();
+  const results = await measure(chosen);
+  writeJson(output, results);
+  console.log(`\n${machine()}; medians and spread of ${chosen.repeat} interleaved pairs\n`);
+  process.stdout.write(table(results));
+  console.log(`\nbench/latest.json written; ${Math.round((Date.now() - started) / 1000)} s`);
+  return results.some((result) => "error" in result) ? 1 : 0;
+}
+
+// a lab takes itself down when the process exits
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+void main().then((code) => process.exit(code));

@@ -1,0 +1,98 @@
+/**
+ * What a row of the bench is: two things timed in turn, and the goal that their medians are held against.
+ *
+ * Owns: the interfaces, goals, median and spread. Does not own: what is measured (rows/), how it is shown (report.ts).
+ */
+
+export interface RowGroup {
+  /** Rows that one set-up serves; any of them brings up all of it. */
+  names: readonly string[];
+  /**
+   * Hands each wanted row to `report` as soon as it is known. A throw fails the rows that were not handed over yet.
+   */
+  run(wanted: ReadonlySet<string>, bench: Bench): Promise<void>;
+}
+
+export interface Bench {
+  /** Pairs that each row measures, ours and baseline in turn. */
+  repeat: number;
+  report(row: Row): void;
+  /** One line on what runs now, for who waits. */
+  say(message: string): void;
+}
+
+export interface Row {
+  name: string;
+  /** One value per pair. */
+  ours: number[];
+  baseline: number[];
+  unit: "s" | "ms" | "MB" | "packets";
+  goal: Goal;
+  /** What the two columns hold, in a few words. */
+  compares: string;
+  /** More that was counted, e.g. the packets of a flood. */
+  remark?: string;
+}
+
+export interface Goal {
+  text: string;
+  holds(ours: number[], baseline: number[]): boolean;
+}
+
+/** Median of ours ÷ median of baseline is at most `limit`. */
+export function ratioAtMost(limit: number): Goal {
+  return {
+    text: `ratio <= ${limit}`,
+    holds: (ours, baseline) => ratio(ours, baseline) <= limit,
+  };
+}
+
+/** Ours is at least `factor` times faster. */
+export function timesFaster(factor: number): Goal {
+  return {
+    text: `${factor} x faster`,
+    holds: (ours, baseline) => ratio(ours, baseline) <= 1 / factor,
+  };
+}
+
+/** Every single value of ours is at most `limit`: no median hides a bad run. */
+export function alwaysAtMost(limit: number, unit: Row["unit"]): Goal {
+  return { text: `ours <= ${limit} ${unit}`, holds: (ours) => ours.every((value) => value <= limit) };
+}
+
+/** `null` where the baseline is 0. */
+export function ratioOf(ours: number[], baseline: number[]): number | null {
+  return median(baseline) === 0 ? null : ratio(ours, baseline);
+}
+
+function ratio(ours: number[], baseline: number[]): number {
+  return median(ours) / median(baseline);
+}
+
+export function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  if (low === undefined || high === undefined) throw new Error("median of no values");
+  return (low + high) / 2;
+}
+
+/** Runs both in turn, `repeat` times, so that a change of the machine's load meets both. */
+export async function inTurn(
+  repeat: number,
+  ours: () => Promise<number>,
+  baseline: () => Promise<number>,
+): Promise<{ ours: number[]; baseline: number[] }> {
+  const result: { ours: number[]; baseline: number[] } = { ours: [], baseline: [] };
+  for (let pair = 0; pair < repeat; pair++) {
+    result.ours.push(await ours());
+    result.baseline.push(await baseline());
+  }
+  return result;
+}
+
+/** Seconds of wall time. */
+export async function seconds(action: () => Promise<unknown>): Promise<number> {
+  const start = process.hrtime.bigint();
+  await action();
+  return Number(process.hrtime.bigint() - start) / 1e9;
+}
