@@ -15,6 +15,7 @@ export { Map, type MapArgs, type MapDataPolicy, type MapShapeArgs } from "./map"
 export { MapEntries, type MapEntriesArgs, type MapEntry } from "./map-entries";
 export { Program, type ProgramArgs } from "./program";
 export type { AttachmentRef, EntrypointRef, MapRef } from "./references";
+export type { Format } from "../../provider/btf/layout";
 export type { DeclaredType } from "../../provider/btf/declared";
 export type { CgroupAttach } from "../../provider/protocol/hooks";
 export type { LinkStatus, MapStatus, ProgramStatus } from "../../provider/protocol/status";

@@ -37,10 +37,10 @@ export interface MapEntriesArgs {
    */
   mode?: pulumi.Input<"own" | "authoritative" | "seed">;
   /**
-   * How members read as text where C does not say so, by path: an address in a plain `__u32` is `ipv4`, in network byte
-   * order. Default: what the types say. Example: `{ key: "ipv4" }`.
+   * How members read as text where C does not say so: an address in a plain `__u32`, in network byte order. By path.
+   * Default: none. Example: `{ key: "ipv4", "value.peer": "ipv6" }`.
    */
-  formats?: pulumi.Input<Record<string, Format>>;
+  formats?: pulumi.Input<Record<string, pulumi.Input<Format>>>;
 }
 
 /**

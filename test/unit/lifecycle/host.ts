@@ -1,0 +1,128 @@
+/** A host for tests of the lifecycle: it keeps Records as an agent does, and says what the test wants. */
+import { EbpfError } from "../../../provider/errors";
+import { createLifecycle, type Lifecycle, readSettings } from "../../../provider/lifecycle";
+import type { ApplyParams, ParamsOf, PlanResult, Verb } from "../../../provider/protocol/messages";
+import type { DriftItem, Status } from "../../../provider/protocol/status";
+import { definitions } from "../../../provider/resources";
+import { openSources } from "../../../provider/sources";
+import type { Connection } from "../../../provider/transport/connection";
+import type { AgentSession } from "../../../provider/transport/session";
+
+export class Host {
+  readonly records = new Map<string, ApplyParams>();
+  readonly calls: { verb: Verb; params: unknown }[] = [];
+  readonly dials: Connection[] = [];
+  readonly reports: string[] = [];
+  readonly blobs = new Set<string>();
+  drift: DriftItem[] = [];
+  planned: Partial<PlanResult> = {};
+  /** Thrown by the verb, before or after it took effect. */
+  failure: { verb: Verb | "dial"; error: EbpfError; after?: boolean } | undefined;
+
+  lifecycle(config: Record<string, string> = {}, environment: NodeJS.ProcessEnv = {}): Lifecycle {
+    return createLifecycle({
+      definitions,
+      openSession: async (connection) => this.open(connection),
+      openSources,
+      settings: readSettings((key) => config[key], environment),
+      report: (message) => this.reports.push(message),
+    });
+  }
+
+  verbs(): Verb[] {
+    return this.calls.map(({ verb }) => verb);
+  }
+
+  private open(connection: Connection): AgentSession {
+    this.dials.push(connection);
+    if (this.failure?.verb === "dial") throw this.failure.error;
+    const hello = {
+      protocol: 1,
+      agent: "development",
+      pid: 1,
+      kernel: "6.1.0",
+      architecture: "x64",
+      bootId: "b",
+    } as const;
+    const call = async (verb: Verb, params: unknown) => {
+      this.calls.push({ verb, params });
+      const failure = this.failure?.verb === verb ? this.failure : undefined;
+      if (failure !== undefined && failure.after !== true) throw failure.error;
+      const result = this.answer(verb, params);
+      if (failure !== undefined) throw failure.error;
+      return result;
+    };
+    return { host: connection.host, hello, call: call as AgentSession["call"] };
+  }
+
+  private answer(verb: Verb, params: unknown): unknown {
+    switch (verb) {
+      case "blob.has":
+        return (params as ParamsOf<"blob.has">).digests.filter((digest) => !this.blobs.has(digest));
+      case "blob.put":
+        for (const digest of Object.keys((params as ParamsOf<"blob.put">).blobs)) this.blobs.add(digest);
+        return null;
+      case "plan":
+        return { changes: [], warnings: [], problems: [], programs: {}, ...this.planned };
+      case "apply": {
+        const applied = structuredClone(params as ApplyParams);
+        this.records.set(applied.spec.id, applied);
+        this.drift = [];
+        return this.status(applied);
+      }
+      case "observe": {
+        const found = this.records.get((params as ParamsOf<"observe">).id);
+        return found === undefined ? null : { status: this.status(found), inputs: found.inputs };
+      }
+      case "remove": {
+        const { id, incarnation } = params as ParamsOf<"remove">;
+        if (this.records.get(id)?.incarnation !== incarnation)
+          return { removed: false, reason: "nothing was there" };
+        this.records.delete(id);
+        return { removed: true };
+      }
+      default:
+        throw new Error(`the lifecycle has no business with ${verb}`);
+    }
+  }
+
+  private status({ spec, incarnation }: ApplyParams): Status {
+    const programs = spec.objects.flatMap(({ entrypoints }) => entrypoints);
+    return {
+      id: spec.id,
+      incarnation,
+      revision: 1,
+      specDigest: "",
+      programs: Object.fromEntries(
+        programs.map((name) => [
+          name,
+          { programId: 7, tag: "t", type: "xdp", verifiedInstructions: 12, jitedBytes: 1, pin: "/p" },
+        ]),
+      ),
+      maps: {},
+      entries: {},
+      links: {},
+      drift: this.drift,
+      notes: [],
+    };
+  }
+}
+
+/** Inputs of an Attachment as the SDK sends them. */
+export function attachmentInputs(change: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    connection: { host: "edge-1", user: "deploy" },
+    specId: "shop/prod/Attachment/web",
+    program: { spec: "shop/prod/Program/filter", entrypoint: "filter", type: "xdp" },
+    xdp: { interface: "eth0" },
+    ...change,
+  };
+}
+
+export function lost(): EbpfError {
+  return new EbpfError("transport", "wait for the answer: connection closed", { phase: "closed" });
+}
+
+export function unreachable(): EbpfError {
+  return new EbpfError("transport", "dial edge-1:22: connection refused", { phase: "dial" });
+}
