@@ -1,0 +1,23 @@
+import * as pulumi from "@pulumi/pulumi";
+import * as ebpf from "pulumi-ebpf";
+
+const config = new pulumi.Config("tracing-tracepoint");
+const connection = config.requireObject<ebpf.ConnectionArgs>("connection");
+const ignored = config.getObject<string[]>("ignored") ?? ["sshd"];
+
+const exec = new ebpf.Program("exec", { connection, source: "./bpf/exec.bpf.c" });
+
+new ebpf.MapEntries("ignored", {
+  map: exec.map("ignored"),
+  mode: "authoritative",
+  entries: ignored.map((comm) => ({ key: { comm }, value: 1 })),
+});
+
+// Linux 5.15; below it, a raw tracepoint does the same with SEC("raw_tp/sched_process_exec")
+new ebpf.Attachment("exec", {
+  program: exec.entrypoint("count_exec"),
+  tracepoint: { event: "sched/sched_process_exec" },
+});
+
+/** Where `bpftool map dump pinned …` shows the counts. */
+export const executions = exec.loadedMaps.apply((maps) => maps?.["executions"]?.pin);
