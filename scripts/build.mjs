@@ -1,6 +1,6 @@
 // Our libbpf, and dist/: TypeScript compiled, our own eBPF C, the agent's bundle. Skipped when no source changed since the last time.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { root, run, SetupError, step } from "./step.mjs";
@@ -31,6 +31,8 @@ export async function build() {
     const { bundleAgent } = await import("./bundle.mjs");
     await bundleAgent(libbpf === null ? {} : { libraries: { x64: libbpf.x64, arm64: libbpf.arm64 } });
   });
+  // what users' C includes as <bpf/...>: provider/sources/headers.ts
+  if (libbpf !== null) cpSync(libbpf.include, join(root, "dist/include"), { recursive: true });
   mkdirSync(join(stamp, ".."), { recursive: true });
   writeFileSync(`${stamp}.new`, digest);
   renameSync(`${stamp}.new`, stamp);

@@ -9,7 +9,7 @@ interface Denial {
   port?: number;
 }
 
-const config = new pulumi.Config("cgroup-guard");
+const config = new pulumi.Config();
 const connection = config.requireObject<ebpf.ConnectionArgs>("connection");
 const cgroup = config.require("cgroup");
 const denied = config.getObject<Denial[]>("denied") ?? [{ network: "169.254.169.254/32" }];

@@ -19,7 +19,7 @@ interface Rule {
   action: "PASS" | "DROP";
 }
 
-const config = new pulumi.Config("firewall");
+const config = new pulumi.Config();
 const hosts = config.requireObject<Host[]>("hosts");
 const rules = config.getObject<Rule[]>("rules") ?? [{ network: "203.0.113.0/24", action: "DROP" }];
 const sampleRate = config.getNumber("sampleRate") ?? 100;

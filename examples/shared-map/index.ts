@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as ebpf from "pulumi-ebpf";
 
-const config = new pulumi.Config("shared-map");
+const config = new pulumi.Config();
 const connection = config.requireObject<ebpf.ConnectionArgs>("connection");
 const device = config.require("interface");
 const feed = config.get("feed") ?? "./tenants.csv";

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as ebpf from "pulumi-ebpf";
 
-const config = new pulumi.Config("tracing-tracepoint");
+const config = new pulumi.Config();
 const connection = config.requireObject<ebpf.ConnectionArgs>("connection");
 const ignored = config.getObject<string[]>("ignored") ?? ["sshd"];
 

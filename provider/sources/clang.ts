@@ -42,13 +42,23 @@ const clang = (): string => process.env["CLANG"] || "clang";
 export const compile = limited(
   os.availableParallelism(),
   async (source: CSource): Promise<CompiledObject> => {
-    const [text, version] = await Promise.all([preprocess(source), clangVersion(source)]);
+    const [preprocessed, version, includes] = await Promise.all([
+      preprocess(source),
+      clangVersion(source),
+      systemIncludes(),
+    ]);
+    // where this package is installed is no part of the object either
+    const text = includes.reduce((all, include) => all.replaceAll(`"${include}/`, '"'), preprocessed);
     const flags = codeFlags.join(" ");
     const cached = path.join(cacheDirectory(), `${digestOf([text, flags, objectFlags, version])}.o`);
     const object = (await fs.readFile(cached).catch(() => undefined)) ?? (await build(source, text, cached));
     // line markers tell where headers lie on this machine: that is no part of the source
     const portable = text.replace(/^# (\d+) "[^"\n]*"/gm, "# $1");
-    return { object, sourceDigest: digestOf(`${flags}\n${portable}`), files: filesOf(text, source.file) };
+    return {
+      object,
+      sourceDigest: digestOf(`${flags}\n${portable}`),
+      files: filesOf(preprocessed, source.file),
+    };
   },
 );
 
@@ -66,7 +76,7 @@ async function preprocess(source: CSource): Promise<string> {
     ),
     ...includes.map((include) => `-I${path.relative(directory, path.resolve(include)) || "."}`),
     "-I.",
-    ...(await systemIncludes()).flatMap((include) => ["-idirafter", include]),
+    ...(await systemIncludes()).flatMap((include) => ["-isystem", include]),
     `./${file.name}`,
   ]);
   if (result.code !== 0) throw refused(source, result.stderr);

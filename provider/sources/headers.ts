@@ -18,14 +18,11 @@ export function systemIncludes(): Promise<string[]> {
 }
 
 async function search(): Promise<string[]> {
-  const packaged = [
-    // beside this file in the package; in a checkout, after its build
-    path.resolve(__dirname, "../../agent/include"),
-    path.resolve(__dirname, "../../dist/agent/include"),
-  ];
+  // beside this file in the package; in a checkout, after its build
+  const packaged = [path.resolve(__dirname, "../../include"), path.resolve(__dirname, "../../dist/include")];
   const ours = await firstWith(packaged, "bpf/bpf_helpers.h");
   const theirs = await Promise.all(kernelHeaders.map((directory) => firstWith([directory], "asm/types.h")));
-  return [ours, ...theirs].filter((directory) => directory !== undefined);
+  return [ours, ours && path.join(ours, "uapi"), ...theirs].filter((directory) => directory !== undefined);
 }
 
 async function firstWith(directories: string[], file: string): Promise<string | undefined> {
