@@ -59,12 +59,12 @@ function build(btf: Btf, id: number, depth: number, budget: { nodes: number }): 
         kind: "enum",
         size: type.size,
         signed: type.signed,
-        ...named(type.name),
+        ...named(type.name, typedefs),
         values: Object.fromEntries(type.values.map(({ name, value }) => [name, jsonInteger(value)])),
       };
     case "struct":
     case "union":
-      return structLayout(btf, type, depth, budget);
+      return structLayout(btf, type, typedefs, depth, budget);
     case "array": {
       const size = sizeOf(btf, id);
       return { kind: "array", size, count: type.count, element: build(btf, type.type, depth - 1, budget) };
@@ -90,6 +90,7 @@ function intLayout(type: BtfType & { kind: "int" }, typedefs: string[]): TypeLay
 function structLayout(
   btf: Btf,
   type: BtfType & { kind: "struct" | "union" },
+  typedefs: string[],
   depth: number,
   budget: { nodes: number },
 ): StructLayout {
@@ -97,7 +98,7 @@ function structLayout(
   return {
     kind: type.kind,
     size: type.size,
-    ...named(type.name),
+    ...named(type.name, typedefs),
     members: type.members.map((member) => memberLayout(btf, type, member, depth, budget)),
     ...(format !== undefined && type.size === (format === "ipv4" ? 4 : 16) ? { format } : {}),
   };
@@ -131,8 +132,10 @@ function legacyBits(btf: Btf, id: number): number | undefined {
     : undefined;
 }
 
-function named(name: string): { name?: string } {
-  return name === "" ? {} : { name };
+/** The tag, else the typedef next to the type. */
+function named(tag: string, typedefs: string[]): { name?: string } {
+  const name = tag === "" ? typedefs.at(-1) : tag;
+  return name === undefined ? {} : { name };
 }
 
 function jsonInteger(value: bigint): number | string {

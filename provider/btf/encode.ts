@@ -100,9 +100,13 @@ class Encoder {
   }
 
   private integer(layout: TypeLayout, json: unknown, path: string, bits: number): bigint | undefined {
-    const signed = (layout.kind === "int" || layout.kind === "enum") && layout.signed;
-    const [min, max] = integerRange(bits, signed);
     const value = integerOf(layout, json);
+    // BTF of clang before 16 does not say whether an enum has a sign: both spellings of its bits are right
+    const signed =
+      layout.kind === "enum"
+        ? typeof value === "bigint" && value < 0n
+        : layout.kind === "int" && layout.signed;
+    const [min, max] = integerRange(bits, signed);
     if (typeof value === "string") {
       this.fail(path, value);
     } else if (value < min || value > max) {

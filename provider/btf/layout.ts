@@ -38,7 +38,7 @@ export interface EnumLayout {
 export interface StructLayout {
   kind: "struct" | "union";
   size: number;
-  /** The tag in C; absent for an anonymous one. */
+  /** The tag in C, else the typedef's name; absent for an anonymous one. */
   name?: string;
   members: MemberLayout[];
   format?: "ipv4" | "ipv6" | "cidr4" | "cidr6";

@@ -1,4 +1,7 @@
-/** What one BPF object file holds: entrypoints, maps, globals. */
+/**
+ * What one BPF object file holds: entrypoints, maps, globals. Not externs (`.kconfig`, `.ksyms`), which only a host can
+ * resolve, and not struct_ops maps.
+ */
 import { type Btf, readBtf } from "./btf";
 import { damaged } from "./byte-view";
 import { type Elf, readElf, SHT_PROGBITS } from "./elf";
