@@ -109,8 +109,14 @@ function failure(error: EbpfError): ResponseError<WireError> {
   return new ResponseError(VERB_FAILED, error.message, error.toWire());
 }
 
-/** `host` is filled into every error. */
-export function connectRpc(duplex: Duplex, host?: string): RpcClient {
+export interface RpcOptions {
+  /** Filled into every error. */
+  host?: string;
+  /** How the agent came to its end, for the error of a lost connection. */
+  lastWords?: () => Promise<string>;
+}
+
+export function connectRpc(duplex: Duplex, { host, lastWords }: RpcOptions = {}): RpcClient {
   const { connection, ended } = open(duplex);
   let reason: EbpfError | undefined;
   let tokens = 0;
@@ -121,8 +127,8 @@ export function connectRpc(duplex: Duplex, host?: string): RpcClient {
     connection.dispose();
     duplex.destroy();
   };
-  const closed = ended.then((ending) => {
-    close(lost(ending));
+  const closed = ended.then(async (ending) => {
+    close(lost(ending, await lastWords?.()));
     return reason!;
   });
 
@@ -183,7 +189,7 @@ function open(duplex: Duplex): Line {
   return { connection, ended };
 }
 
-function lost({ malformed, error }: Ending): EbpfError {
+function lost({ malformed, error }: Ending, lastWords = error?.message ?? ""): EbpfError {
   const cause = error === undefined ? {} : { cause: error };
   return malformed
     ? new EbpfError(
@@ -194,7 +200,7 @@ function lost({ malformed, error }: Ending): EbpfError {
       )
     : new EbpfError(
         "transport",
-        `wait for the agent's answer: the connection was lost${error === undefined ? "" : `: ${error.message}`}`,
+        `wait for the agent's answer: the connection was lost${lastWords === "" ? "" : ` (${lastWords})`}`,
         { phase: "closed" },
         { ...cause, remedy: "run the operation again: it goes on from what the host really holds" },
       );

@@ -110,10 +110,11 @@ function quote(value: string): string {
   return `"${value}"`;
 }
 
-export function sshFailed(host: string, ended: string, stderr: string): EbpfError {
+/** ssh tells only in words whether it was the way, the host key or the login that failed. */
+export function sshFailed(host: string, lastWords: string): EbpfError {
   return new EbpfError(
     "transport",
-    `reach the host by ssh: ${stderr || ended}`,
+    `reach the host by ssh: ${lastWords}`,
     { phase: "dial" },
     { host, remedy: `make \`ssh -o BatchMode=yes ${host} true\` work first` },
   );

@@ -71,7 +71,7 @@ describe("rpc", () => {
     const [operator, agent] = await socketPair();
     ends = [operator, agent];
     served = serve(agent, given as Handlers);
-    return connectRpc(operator, "root@edge-1");
+    return connectRpc(operator, { host: "root@edge-1" });
   }
 
   afterEach(async () => {
@@ -247,7 +247,7 @@ describe("rpc", () => {
     it(`closes with a protocol error on ${what}`, async () => {
       const [operator, agent] = await socketPair();
       ends = [operator, agent];
-      const client = connectRpc(operator, "edge-1");
+      const client = connectRpc(operator, { host: "edge-1" });
       const call = client.call("list", {} as never);
       agent.resume();
       agent.write(bytes);

@@ -1,0 +1,109 @@
+/**
+ * The shell text that starts the agent on a host, and delivers it first where it is missing. Pure.
+ *
+ * It comes by standard input of `sh -s`, so the login's own shell, its quoting and its limits do not matter, and asks
+ * for no more than a POSIX shell, head -c, gzip, sha256sum and mktemp (coreutils or busybox). It says what happens in
+ * lines that begin with a nonce, so whatever a login prints before is no harm:
+ *
+ *   as <user>                it goes on with `sudo -n`
+ *   no-sudo                  it is not root and there is no sudo
+ *   unsupported <system>     no bundle for this operating system or architecture
+ *   need <arch> <variant>    the bundle is missing or damaged; answer: a line with the compressed size of each file
+ *   send <path>              answer: the compressed bytes of that file
+ *   damaged                  what arrived is not what was sent
+ *   start                    the agent now has standard input and output
+ *
+ * A bundle directory is named by its contents, and each file in it appears by rename after all files were verified.
+ * Every start verifies it again (Node itself by its size), so a partial or damaged one is never used but repaired,
+ * and any number of deliveries at once end in the same files.
+ */
+import { randomBytes } from "node:crypto";
+import { type Bundle, type Bundles, checksums, NODE_PATH, type Variant } from "./bundle";
+import type { Architecture } from "./packages";
+
+export const AGENT_ROOT = "/var/lib/pulumi-ebpf/agent";
+
+export function newNonce(): string {
+  return `pulumi-ebpf-${randomBytes(12).toString("hex")}`;
+}
+
+/** Ends in the line that replaces the shell: what follows on standard input is the agent's. */
+export function bootstrapScript(bundles: Bundles, nonce: string): string {
+  return `
+say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
+script=${quote(asRoot(bundles, nonce))}
+if [ "$(id -u)" = 0 ]; then run=; elif command -v sudo >/dev/null; then run='sudo -n'; say as "$(id -un)"; else say no-sudo "$(id -un)"; exit 1; fi
+exec $run sh -c "$script"
+`;
+}
+
+function asRoot(bundles: Bundles, nonce: string): string {
+  return `
+say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
+umask 077
+cd /
+PATH=$PATH:/usr/local/bin:/usr/bin:/bin
+case "$(uname -s) $(uname -m)" in
+  "Linux x86_64") arch=x64 ;;
+  "Linux aarch64") arch=arm64 ;;
+  *) say unsupported "$(uname -s) $(uname -m)"; exit 1 ;;
+esac
+node=$(command -v node || command -v nodejs)
+case "$([ -z "$node" ] || "$node" --version 2>/dev/null)" in
+  v1[89].* | v[2-9][0-9].*) variant=plain ;;
+  *) variant=node ;;
+esac
+case $arch-$variant in
+${(["x64", "arm64"] as const).flatMap((arch) => [known(bundles, arch, "plain"), known(bundles, arch, "node")]).join("\n")}
+esac
+dir=${AGENT_ROOT}/$digest
+[ $variant = plain ] || node=$dir/${NODE_PATH}
+intact() {
+  cd "$dir" 2>/dev/null || return 1
+  printf '%s' "$sums" | sha256sum -c >/dev/null 2>&1 &&
+    { [ $variant = plain ] || [ "$(wc -c 2>/dev/null <${NODE_PATH})" -eq $node_size ]; }
+}
+if ! intact; then
+  mkdir -p ${AGENT_ROOT} && new=$(mktemp -d ${AGENT_ROOT}/.new.XXXXXX) || exit 1
+  trap 'rm -rf "$new"' EXIT
+  trap 'exit 1' HUP INT TERM PIPE
+  find ${AGENT_ROOT} -maxdepth 1 -name '.new.*' -mmin +60 -exec rm -rf {} +
+  cd "$new" || exit 1
+  say need $arch $variant
+  read -r sizes || exit 1
+  for path in $paths; do
+    mkdir -p "$(dirname "$path")"
+    say send "$path"
+    head -c "\${sizes%% *}" | gzip -dc >"$path" || exit 1
+    sizes=\${sizes#* }
+  done
+  printf '%s' "$sums$node_sum" | sha256sum -c >/dev/null 2>&1 || { say damaged; exit 1; }
+  [ $variant = plain ] || chmod 700 ${NODE_PATH}
+  for path in $paths; do
+    mkdir -p "$dir/$(dirname "$path")" && mv -f "$path" "$dir/$path" || exit 1
+  done
+  cd / && rm -rf "$new"
+  trap - EXIT HUP INT TERM PIPE
+fi
+cd /
+say start
+exec "$node" "$dir/agent.js" serve
+`;
+}
+
+function known(bundles: Bundles, architecture: Architecture, variant: Variant): string {
+  const bundle: Bundle = bundles.get(architecture, variant);
+  const node = bundle.files.filter(({ path }) => path === NODE_PATH);
+  const others = bundle.files.filter(({ path }) => path !== NODE_PATH);
+  return [
+    `  ${architecture}-${variant})`,
+    `    digest=${bundle.digest}`,
+    `    paths=${quote(bundle.files.map(({ path }) => path).join(" "))}`,
+    `    sums=${quote(checksums(others))}`,
+    `    node_sum=${quote(checksums(node))} node_size=${node[0]?.size ?? 0} ;;`,
+  ].join("\n");
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,87 @@
+// Builds what the operator's side delivers to hosts: dist/agent/agent.js, our libbpf per architecture, manifest.json.
+import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/**
+ * `libraries`: path of libbpf.so.1 per architecture, null where there is none of our own.
+ * `entry` and `directory` are the agent and dist/agent unless a test brings its own.
+ */
+export async function bundleAgent({
+  libraries = { x64: null, arm64: null },
+  entry = join(root, "provider/agent/main.ts"),
+  directory = join(root, "dist/agent"),
+} = {}) {
+  const packages = readJson("provider/transport/platform-packages.json");
+  checkPins(packages);
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+
+  await build({
+    entryPoints: [entry],
+    outfile: join(directory, "agent.js"),
+    bundle: true,
+    platform: "node",
+    target: "node18",
+    format: "cjs",
+    minifyWhitespace: true,
+    legalComments: "inline",
+    // koffi's loader requires its native package by name: delivered beside agent.js in node_modules
+    external: ["@koromix/*"],
+    logLevel: "warning",
+  });
+
+  const manifest = {};
+  for (const [architecture, { koffi }] of Object.entries(packages)) {
+    const files = [{ ...describe(directory, "agent.js"), path: "agent.js" }];
+    if (libraries[architecture]) {
+      const source = join(architecture, "libbpf.so.1");
+      mkdirSync(join(directory, architecture));
+      copyFileSync(libraries[architecture], join(directory, source));
+      files.push({ ...describe(directory, source), path: "libbpf.so.1" });
+    }
+    for (const { path, sha256, size } of koffi.files) {
+      files.push({
+        path: join("node_modules", koffi.name, path),
+        sha256,
+        size,
+        package: "koffi",
+        source: path,
+      });
+    }
+    manifest[architecture] = { digest: digest(files), files };
+  }
+  writeFileSync(join(directory, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  return manifest;
+}
+
+function describe(directory, source) {
+  const bytes = readFileSync(join(directory, source));
+  return { sha256: createHash("sha256").update(bytes).digest("hex"), size: bytes.length, source };
+}
+
+/** sha256 of the lines that sha256sum would print; see Bundle in provider/transport/bundle.ts. */
+function digest(files) {
+  const lines = files.map(({ sha256, path }) => `${sha256}  ${path}\n`);
+  return createHash("sha256").update(lines.join("")).digest("hex");
+}
+
+function checkPins(packages) {
+  const lock = readJson("package-lock.json").packages;
+  for (const { koffi } of Object.values(packages)) {
+    const locked = lock[`node_modules/${koffi.name}`];
+    if (locked?.version === koffi.version && locked.integrity === koffi.integrity) continue;
+    throw new Error(
+      `platform-packages.json pins ${koffi.name} ${koffi.version}, package-lock.json has ${locked?.version}: ` +
+        "run node scripts/platform-packages.mjs",
+    );
+  }
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(join(root, path), "utf8"));
+}
