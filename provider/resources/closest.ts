@@ -2,18 +2,19 @@
 
 /** Undefined when none of the names is near. */
 export function closest(word: string, names: readonly string[]): string | undefined {
-  const limit = Math.max(1, Math.floor(word.length / 3));
+  const limit = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
   return names
     .map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.toLowerCase()) }))
     .filter(({ distance }) => distance <= limit)
     .sort((a, b) => a.distance - b.distance)[0]?.name;
 }
 
-/** `; did you mean "x"?`, or the names there are. */
+/** `it has maps: blocked, flows; did you mean "flows"?` */
 export function available(what: string, word: string, names: readonly string[]): string {
   if (names.length === 0) return `it has no ${what}`;
   const near = closest(word, names);
-  return `${near === undefined ? "" : `did you mean "${near}"? `}It has ${what}: ${[...names].sort().join(", ")}`;
+  const question = near === undefined ? "" : `; did you mean "${near}"?`;
+  return `it has ${what}: ${[...names].sort().join(", ")}${question}`;
 }
 
 /** Levenshtein's. */
