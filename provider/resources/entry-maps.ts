@@ -1,6 +1,5 @@
 /** Which types of map take rows from outside, and which rows. */
 import type { Problem } from "../errors";
-import { isIndexed } from "../sources/rows";
 
 /** Values are not bytes but other kernel objects. */
 export function holdsReferences(mapType: string): boolean {
@@ -8,10 +7,7 @@ export function holdsReferences(mapType: string): boolean {
 }
 
 /** Why a map cannot have such rows; at most one problem. */
-export function unfitMap(
-  { map, type }: { map: string; type: string },
-  { mode, inFile }: { mode: string; inFile: boolean },
-): Problem[] {
+export function unfitMap({ map, type }: { map: string; type: string }, inFile: boolean): Problem[] {
   if (!holdsRows.includes(type)) {
     const cause = filledOtherwise[type] ?? "takes no rows";
     return [{ property: "map", reason: `"${map}" is a map of type ${type}: it ${cause}` }];
@@ -20,10 +16,6 @@ export function unfitMap(
     const what = type === "prog_array" ? "programs" : "maps";
     const reason = `rows of a ${type} are ${what} of other resources: give them in entries`;
     return [{ property: "file", reason }];
-  }
-  if (mode === "authoritative" && isIndexed(type) && !holdsReferences(type)) {
-    const reason = `a map of type ${type} always holds all its keys: choose own or seed`;
-    return [{ property: "mode", reason }];
   }
   return [];
 }

@@ -44,7 +44,8 @@ const inputs = z
       .default("own")
       .meta({
         description:
-          "`own`: only the given keys are managed. `authoritative`: keys that are not given are removed, and are drift. " +
+          "`own`: only the given keys are managed. `authoritative`: keys that are not given are removed (zeroed in " +
+          "arrays), and are drift. " +
           "`seed`: as `own`, but written once; what the data plane does with them later is no drift.",
         default: "own",
       }),
@@ -246,8 +247,8 @@ function referenceOf(
 
 /** What cannot be, whatever the rows hold. */
 function misfits(args: MapEntriesInputs): Problem[] {
-  const { map, file, mode } = args;
-  const problems = unfitMap(map, { mode, inFile: file !== undefined });
+  const { map, file } = args;
+  const problems = unfitMap(map, file !== undefined);
   layoutsOf(args, problems);
   return problems;
 }

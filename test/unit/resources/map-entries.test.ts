@@ -159,13 +159,6 @@ describe("MapEntries", () => {
     );
   });
 
-  it("refuses to remove what an array cannot", async () => {
-    const map = { ...blocked, type: "array" };
-    assert.deepEqual(await refused({ map, entries: [row], mode: "authoritative" }), [
-      "mode: a map of type array always holds all its keys: choose own or seed",
-    ]);
-  });
-
   describe("of kernel objects", () => {
     const calls = { ...blocked, type: "prog_array", keyLayout: undefined, valueLayout: undefined };
     const parse = {
