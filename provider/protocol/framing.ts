@@ -5,7 +5,13 @@
  * 16 MB of ELF cost neither base64 nor a second parse. Values from the wire are views into the frame, not copies.
  * Message boundaries (Content-Length) are vscode-jsonrpc's.
  */
-import type { ContentTypeDecoder, ContentTypeEncoder, Message } from "vscode-jsonrpc/node";
+import type { Writable } from "node:stream";
+import {
+  AbstractMessageWriter,
+  type ContentTypeDecoder,
+  type Message,
+  type MessageWriter,
+} from "vscode-jsonrpc/node";
 
 type Key = string | number;
 
@@ -17,11 +23,26 @@ interface Envelope {
 
 const LENGTH_BYTES = 4;
 
-export const encoder: ContentTypeEncoder = {
-  name: "application/vnd.pulumi-ebpf",
+/** One write, and so one packet, for each message: the library's own writer makes two, which costs a round trip. */
+export class FrameWriter extends AbstractMessageWriter implements MessageWriter {
+  constructor(private readonly stream: Writable) {
+    super();
+  }
+
   // async, so that a value that JSON cannot express rejects the call instead of throwing through the library
-  encode: async (message) => encodeFrame(message),
-};
+  async write(message: Message): Promise<void> {
+    const parts = encode(message);
+    const length = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const bytes = Buffer.concat([Buffer.from(`Content-Length: ${length}\r\n\r\n`), ...parts]);
+    await new Promise<void>((resolve, reject) => {
+      this.stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  end(): void {
+    this.stream.end();
+  }
+}
 
 export const decoder: ContentTypeDecoder = {
   name: "application/vnd.pulumi-ebpf",
@@ -29,6 +50,10 @@ export const decoder: ContentTypeDecoder = {
 };
 
 export function encodeFrame(message: unknown): Uint8Array {
+  return Buffer.concat(encode(message));
+}
+
+function encode(message: unknown): Uint8Array[] {
   const values: Uint8Array[] = [];
   const envelope: Envelope = { message: undefined, binary: [] };
   envelope.message = lift(message, [], (path, value) => {
@@ -38,7 +63,7 @@ export function encodeFrame(message: unknown): Uint8Array {
   const json = Buffer.from(JSON.stringify(envelope), "utf8");
   const length = Buffer.allocUnsafe(LENGTH_BYTES);
   length.writeUInt32BE(json.byteLength);
-  return Buffer.concat([length, json, ...values]);
+  return [length, json, ...values];
 }
 
 /** Fails on a frame that encodeFrame cannot have written. */

@@ -13,10 +13,9 @@ import {
   ProgressType,
   ResponseError,
   StreamMessageReader,
-  StreamMessageWriter,
 } from "vscode-jsonrpc/node";
 import { EbpfError, type WireError } from "../errors";
-import { decoder, encoder } from "./framing";
+import { decoder, FrameWriter } from "./framing";
 import type { ParamsOf, Progress, ResultOf, Verb } from "./messages";
 
 export interface CallContext {
@@ -174,7 +173,6 @@ interface Ending {
 
 function open(duplex: Duplex): Line {
   const reader = new StreamMessageReader(duplex, { contentTypeDecoder: decoder });
-  const writer = new StreamMessageWriter(duplex, { contentTypeEncoder: encoder });
   const ended = new Promise<Ending>((resolve) => {
     const gone = (error?: Error | null): void => resolve({ malformed: false, ...(error ? { error } : {}) });
     if (duplex.destroyed || duplex.readableEnded) gone(duplex.errored);
@@ -184,7 +182,7 @@ function open(duplex: Duplex): Line {
     // the reader also passes on the stream's own error, which came to the listener above before
     reader.onError((error) => resolve({ malformed: true, error }));
   });
-  const connection = createMessageConnection(reader, writer);
+  const connection = createMessageConnection(reader, new FrameWriter(duplex));
   connection.listen();
   return { connection, ended };
 }
