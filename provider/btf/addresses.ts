@@ -1,13 +1,16 @@
 /** IPv4, IPv6, CIDR and MAC text to bytes and back. Strict: one spelling error is no address. */
 
+const DOT = 46;
+const COLON = 58;
+
 /** `192.0.2.1` as a number, most significant byte first. No leading zeros: some readers take them as octal. */
 export function parseIpv4(text: string): number | undefined {
   let address = 0;
   let part = -1;
   let dots = 0;
   for (let index = 0; index <= text.length; index++) {
-    const code = index === text.length ? 46 : text.charCodeAt(index);
-    if (code === 46) {
+    const code = index === text.length ? DOT : text.charCodeAt(index);
+    if (code === DOT) {
       if (part < 0) return undefined;
       address = address * 256 + part;
       part = -1;
@@ -23,33 +26,44 @@ export function parseIpv4(text: string): number | undefined {
 
 /** 16 bytes in network order. Zone ids (`%eth0`) are refused: they are no part of an address. */
 export function parseIpv6(text: string): Buffer | undefined {
-  const halves = text.split("::");
-  if (halves.length > 2) return undefined;
-  const [head, tail] = halves.map((half, index) => parseGroups(half, index === halves.length - 1));
-  if (head === undefined || (halves.length === 2 && tail === undefined)) return undefined;
-  const missing = 8 - head.length - (tail?.length ?? 0);
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  const groups = [...head, ...Array.from({ length: missing }, () => 0), ...(tail ?? [])];
+  const { length } = text;
+  const groups: number[] = [];
+  let gap = text.startsWith("::") ? 0 : -1;
+  for (let at = gap < 0 ? 0 : 2; at < length;) {
+    let group = 0;
+    let end = at;
+    for (let digit; end < length && (digit = hexDigit(text.charCodeAt(end))) >= 0; end++)
+      group = group * 16 + digit;
+    if (text.charCodeAt(end) === DOT) {
+      const embedded = parseIpv4(text.slice(at));
+      if (embedded === undefined) return undefined;
+      groups.push(Math.floor(embedded / 65536), embedded % 65536);
+      break;
+    }
+    if (end === at || end - at > 4) return undefined;
+    groups.push(group);
+    if (end === length) break;
+    if (text.charCodeAt(end) !== COLON || end + 1 === length) return undefined;
+    at = end + 1;
+    if (text.charCodeAt(at) === COLON) {
+      if (gap >= 0) return undefined;
+      gap = groups.length;
+      at++;
+    }
+  }
+  if (gap < 0 ? groups.length !== 8 : groups.length > 7) return undefined;
   const bytes = Buffer.alloc(16);
-  groups.forEach((group, index) => bytes.writeUInt16BE(group, index * 2));
+  const zeros = 8 - groups.length;
+  groups.forEach((group, index) =>
+    bytes.writeUInt16BE(group, (index < gap || gap < 0 ? index : index + zeros) * 2),
+  );
   return bytes;
 }
 
-function parseGroups(text: string, last: boolean): number[] | undefined {
-  if (text === "") return [];
-  const parts = text.split(":");
-  const groups: number[] = [];
-  for (const [index, part] of parts.entries()) {
-    if (last && index === parts.length - 1 && part.includes(".")) {
-      const embedded = parseIpv4(part);
-      if (embedded === undefined) return undefined;
-      groups.push(Math.floor(embedded / 65536), embedded % 65536);
-    } else {
-      if (!/^[0-9a-f]{1,4}$/i.test(part)) return undefined;
-      groups.push(Number.parseInt(part, 16));
-    }
-  }
-  return groups;
+function hexDigit(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  const letter = code | 32;
+  return letter >= 97 && letter <= 102 ? letter - 87 : -1;
 }
 
 /** Six pairs of hex digits with `:` or `-` between. */

@@ -3,9 +3,9 @@
  * writers, which then fill millions of rows without a JSON value between.
  */
 import { invalid, type Problem } from "../errors";
-import { parseIpv4 } from "./addresses";
+import { type CellWriter, cellWriter, jsonOf } from "./cells";
 import { encodeInto } from "./encode";
-import { integerRange, writeBits } from "./integers";
+import { writeBits } from "./integers";
 import {
   isByteArray,
   isText,
@@ -26,9 +26,6 @@ export interface RowEncoder {
    */
   write(row: readonly string[], out: Buffer, offset: number): Problem[] | undefined;
 }
-
-/** Writes one cell; the reason when it does not fit. */
-type CellWriter = (cell: string, out: Buffer, offset: number) => string | undefined;
 
 interface Cell {
   index: number;
@@ -162,92 +159,4 @@ function isLeaf(layout: TypeLayout): boolean {
     return layout.format !== undefined || cidrShape(layout) !== undefined;
   }
   return true;
-}
-
-function cellWriter(layout: TypeLayout, at: number): CellWriter {
-  const general = generalWriter(layout, at);
-  if (layout.kind === "struct" && cidrShape(layout) === 4) return cidr4Writer(at, general);
-  if (layout.kind === "int" && layout.format === "ipv4") return ipv4Writer(at, general);
-  if (layout.kind !== "int" || layout.bool || layout.size > 8) return general;
-  return integerWriter(layout.size, layout.signed, layout.format !== undefined, at, general);
-}
-
-/** The way of `encode`: exact and with its reasons, but slower. */
-function generalWriter(layout: TypeLayout, at: number): CellWriter {
-  return (cell, out, offset) => {
-    const problems: Problem[] = [];
-    const bytes = encodeInto(layout, jsonOf(layout, cell), "", problems);
-    if (problems[0] !== undefined) return problems[0].reason;
-    bytes.copy(out, offset + at);
-    return undefined;
-  };
-}
-
-function jsonOf(layout: TypeLayout, cell: string): unknown {
-  if (layout.kind === "int" && layout.bool) {
-    return cell === "1" || cell === "true" ? true : cell === "0" || cell === "false" ? false : cell;
-  }
-  if (layout.kind === "float" && cell.trim() !== "" && Number.isFinite(Number(cell))) return Number(cell);
-  return cell;
-}
-
-/** Decimal digits that a number holds exactly; anything else takes the general way. */
-const SAFE_DIGITS = 15;
-
-function integerWriter(
-  size: number,
-  signed: boolean,
-  bigEndian: boolean,
-  at: number,
-  general: CellWriter,
-): CellWriter {
-  const [, max] = integerRange(size * 8, signed);
-  const limit = Number(max);
-  return (cell, out, offset) => {
-    const { length } = cell;
-    if (length === 0 || length > SAFE_DIGITS) return general(cell, out, offset);
-    let value = 0;
-    for (let index = 0; index < length; index++) {
-      const digit = cell.charCodeAt(index) - 48;
-      if (digit < 0 || digit > 9) return general(cell, out, offset);
-      value = value * 10 + digit;
-    }
-    if (value > limit) return general(cell, out, offset);
-    if (bigEndian) {
-      for (let index = offset + at + size - 1; index >= offset + at; index--) {
-        out[index] = value;
-        value = Math.floor(value / 256);
-      }
-    } else {
-      for (let index = offset + at; value > 0; index++) {
-        out[index] = value;
-        value = Math.floor(value / 256);
-      }
-    }
-    return undefined;
-  };
-}
-
-function ipv4Writer(at: number, general: CellWriter): CellWriter {
-  return (cell, out, offset) => {
-    const address = parseIpv4(cell);
-    if (address === undefined) return general(cell, out, offset);
-    out.writeUInt32BE(address, offset + at);
-    return undefined;
-  };
-}
-
-function cidr4Writer(at: number, general: CellWriter): CellWriter {
-  return (cell, out, offset) => {
-    const slash = cell.length - (cell.charCodeAt(cell.length - 2) === 47 ? 2 : 3);
-    const address = cell.charCodeAt(slash) === 47 ? parseIpv4(cell.slice(0, slash)) : undefined;
-    const prefix = Number(cell.slice(slash + 1));
-    // what is rare or wrong takes the way that knows the reason
-    if (address === undefined || !(prefix >= 10 && prefix <= 32) || address % 2 ** (32 - prefix) !== 0) {
-      return general(cell, out, offset);
-    }
-    out.writeUInt32LE(prefix, offset + at);
-    out.writeUInt32BE(address, offset + at + 4);
-    return undefined;
-  };
 }

@@ -51,7 +51,20 @@ describe("compileEncoder", () => {
   });
 
   it("agrees with encode on each cell, good or bad", () => {
-    const types = ["u8", "s16", "be16", "u32", "s32", "u64", "be64", "ipv4", "cidr4", "cidr6"];
+    const types = [
+      "enum { x = 1 }",
+      "s64",
+      "u8",
+      "s16",
+      "be16",
+      "u32",
+      "s32",
+      "u64",
+      "be64",
+      "ipv4",
+      "cidr4",
+      "cidr6",
+    ];
     const cells = fc.oneof(
       fc.string({ unit: fc.constantFrom(..."0123456789-x/.af"), maxLength: 20 }),
       fc.integer().map(String),
