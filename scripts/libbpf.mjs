@@ -127,7 +127,7 @@ function files(root) {
 /**
  * @param {{ log?: (line: string) => void }} [options]
  * @returns {Promise<{ x64: string, arm64: string, include: string } | null>} paths of both libraries, and a folder
- *   for `-I` whose `bpf/` holds libbpf's headers; null when it cannot be built here: `log` got the reason.
+ *   for `-I` whose `bpf/` holds libbpf's headers, and `uapi/` the linux/bpf.h they belong to; null when it cannot be built here: `log` got the reason.
  */
 export async function buildLibbpf({ log = console.log } = {}) {
   const root = libbpfCache();
@@ -234,6 +234,9 @@ async function compile(work, source, python) {
   mkdirSync(include, { recursive: true });
   for (const name of [...HEADERS, ...API_HEADERS])
     cpSync(join(source, "libbpf/src", name), join(include, name));
+  const uapi = join(work, "out/include/uapi/linux");
+  for (const name of ["bpf.h", "bpf_common.h"])
+    cpSync(join(source, "libbpf/include/uapi/linux", name), join(uapi, name));
 
   for (const [arch, target] of Object.entries(TARGETS)) {
     const jobs = PARTS.flatMap((part) => {
