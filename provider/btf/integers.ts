@@ -44,13 +44,11 @@ export function readInteger(
   return signed ? BigInt.asIntN(size * 8, value) : value;
 }
 
-/** `offsetBits` counts from the least significant bit of byte 0, as BTF does on little-endian targets. */
+/** Into bits that are zero. `offsetBits` counts from the least significant bit of byte 0, as BTF does on little-endian targets. */
 export function writeBits(out: Buffer, offsetBits: number, bits: number, value: bigint): void {
   for (let index = 0; index < bits; index++) {
     const at = offsetBits + index;
-    const mask = 1 << (at & 7);
-    const byte = out.readUInt8(at >> 3);
-    out[at >> 3] = (value >> BigInt(index)) & 1n ? byte | mask : byte & ~mask;
+    if ((value >> BigInt(index)) & 1n) out[at >> 3] = out.readUInt8(at >> 3) | (1 << (at & 7));
   }
 }
 
