@@ -64,7 +64,6 @@ function protectEndpoint<T extends EndpointArgs>(endpoint: T): T {
   return result;
 }
 
-/** Of a plain object only its credentials become secret; what comes out of an Output becomes secret as a whole. */
 function plainOrApply<T extends object>(value: pulumi.Input<T>, change: (value: T) => T): pulumi.Input<T> {
   if (!pulumi.Output.isInstance(value) && !(value instanceof Promise)) return change(value as T);
   return pulumi.output(value).apply((inner) => change(inner as T)) as pulumi.Output<T>;

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { resolve } from "node:path";
+import { provider } from "../../../provider/adapters/dynamic";
+import { providerText } from "../../../provider/adapters/provider-text";
+
+const text = providerText("Attachment");
+const inputs = {
+  __provider: text,
+  connection: { host: "edge-1.invalid" },
+  specId: "shop/prod/Attachment/web",
+  program: { spec: "shop/prod/Program/filter", entrypoint: "filter", type: "xdp" },
+  xdp: { interface: "eth0" },
+};
+
+describe("the dynamic adapter", () => {
+  const adapter = provider("Attachment");
+  const configuration: Record<string, string> = { "ebpf:preview": "offline" };
+  const config = { get: (key: string) => configuration[key], require: (key: string) => configuration[key]! };
+  /** The engine's wrapper lets this call through before configure. */
+  let early: Promise<{ inputs?: object }>;
+
+  before(async () => {
+    early = adapter.check({}, inputs) as typeof early;
+    await adapter.configure!({ config } as never);
+  });
+
+  it("makes a call wait that came before configure", async () => {
+    assert.deepEqual(((await early).inputs as { drift: string[] }).drift, []);
+  });
+
+  it("answers a bad input with failures that name the property in their text", async () => {
+    const { failures } = await adapter.check({}, { ...inputs, xdp: { interface: 1, mode: "fast" } });
+    assert.deepEqual(failures, [
+      { property: "", reason: "xdp.interface: expected string, received number" },
+      { property: "", reason: "xdp.mode: expected one of auto, native, generic, offload" },
+    ]);
+  });
+
+  it("finds a change when the state lacks the provider's text, as after a return from the plugin", async () => {
+    const { inputs: checked } = await adapter.check({}, inputs);
+    const state = { ...checked, incarnation: "i" };
+    assert.equal((await adapter.diff("id", { ...state, __provider: text }, checked)).changes, false);
+    assert.equal((await adapter.diff("id", state, checked)).changes, true);
+  });
+
+  it("throws errors without a stack, told in one line", async () => {
+    const work = adapter.diff("id", { __provider: text }, inputs);
+    await assert.rejects(work as Promise<unknown>, (error: Error) => {
+      assert.equal(error.stack, "");
+      assert.match(error.message, /^read the state of Attachment "id": it has no connection\.host/);
+      assert.doesNotMatch(`${error}: ${error.stack}`, /at |EbpfError/);
+      return true;
+    });
+  });
+
+  it("loads nothing native", () => {
+    const script = `
+      require("tsx/cjs");
+      const { provider } = require("./provider/adapters/dynamic.ts");
+      provider("Program");
+      console.log(Object.keys(require.cache).filter((file) => /koffi|\\.node$|provider\\/(agent|bpf)\\//.test(file)).join());`;
+    const root = resolve(__dirname, "../../..");
+    const loaded = execFileSync(process.execPath, ["--no-addons", "-e", script], {
+      cwd: root,
+      encoding: "utf8",
+    });
+    assert.equal(loaded.trim(), "");
+  });
+});
