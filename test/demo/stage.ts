@@ -1,0 +1,155 @@
+/**
+ * What the demo plays on: a client, two hosts, and a Pulumi project with examples/firewall for them.
+ *
+ * Owns: their making and their end, the log of everything the engine said, packets from chosen sources.
+ * Does not own: what happens on it (steps.ts).
+ */
+import { appendFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { type TestHost } from "../support/host.js";
+import { Lab } from "../support/lab.js";
+import { type Outcome, PulumiProject, type StateResource } from "../support/pulumi.js";
+import { Flood, type FloodOptions } from "../support/traffic.js";
+import { severalFloods } from "../bench/several-floods.js";
+import { plural, type Screen } from "./screen.js";
+
+/** Networks for documentation: RFC 5737. */
+export const sources = { attacker: "203.0.113.7", office: "198.51.100.7", visitor: "192.0.2.7" };
+
+export interface Settings {
+  rules: { network: string; action: "PASS" | "DROP" }[];
+  sampleRate: number;
+}
+
+export interface Arrival {
+  sent: number;
+  received: number;
+}
+
+type Verb = "preview" | "up" | "refresh" | "destroy";
+
+export class Stage {
+  /** Guarded by a program that examples/firewall compiles from C. */
+  readonly edge1: TestHost;
+  /** Guarded by xdp-filter's object; the example's own program stands on another interface. */
+  readonly edge2: TestHost;
+
+  private constructor(
+    private readonly lab: Lab,
+    private readonly project: PulumiProject,
+    private readonly screen: Screen,
+    /** Everything that the engine said. */
+    readonly log: string,
+  ) {
+    this.edge1 = severalFloods(lab.host(0));
+    this.edge2 = severalFloods(lab.host(1));
+  }
+
+  static async set(screen: Screen): Promise<Stage> {
+    const log = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pulumi-ebpf", "demo.log");
+    mkdirSync(dirname(log), { recursive: true });
+    writeFileSync(log, "");
+    const lab = await Lab.create({ hosts: 2 });
+    try {
+      const directory = resolve(__dirname, "../../examples/firewall");
+      const project = await PulumiProject.create({ program: { directory }, name: "firewall" });
+      process.once("exit", () => project.dispose());
+      const stage = new Stage(lab, project, screen, log);
+      await stage.prepare();
+      return stage;
+    } catch (error) {
+      await lab.destroy();
+      throw error;
+    }
+  }
+
+  /** Writes the stack's configuration, as `pulumi config set` would. */
+  configure({ rules, sampleRate }: Settings): void {
+    const host = (name: string, { connection }: TestHost, device: string): Record<string, unknown> => ({
+      name,
+      connection,
+      interface: device,
+    });
+    this.project.configure({
+      hosts: [
+        host("edge-1", this.edge1, "eth0"),
+        { ...host("edge-2", this.edge2, "lan0"), foreignInterface: "eth0" },
+      ],
+      rules,
+      sampleRate,
+      foreignObject: foreignObject(),
+      allowed: [sources.office],
+    });
+  }
+
+  /** Runs `pulumi <verb>` and shows the command with what it did. */
+  async pulumi(verb: Verb): Promise<Outcome> {
+    const words = verb === "preview" ? "pulumi preview" : `pulumi ${verb} --yes`;
+    const done = this.screen.command(words);
+    const outcome = await this.project[verb]({ check: false });
+    appendFileSync(this.log, `$ ${words}\n${outcome.stdout}${outcome.stderr}\n`);
+    if (outcome.code !== 0) {
+      done("failed");
+      throw new Error(`${words}: exit status ${outcome.code}`);
+    }
+    done(summary(verb, outcome));
+    return outcome;
+  }
+
+  /** The stack's resources, from its state. */
+  async resources(): Promise<StateResource[]> {
+    return (await this.project.exportState()).deployment.resources ?? [];
+  }
+
+  /** Sends packets as if they came from `source`, until `packets` are out. */
+  async send(source: string, host: TestHost, packets = 2000): Promise<Arrival> {
+    const flood = await this.flood(source, host, { packetsPerSecond: 20_000 });
+    await flood.sending(packets);
+    return flood.stop();
+  }
+
+  async flood(source: string, host: TestHost, options: FloodOptions): Promise<Flood> {
+    const route = ["ip", "route", "replace", `${host.address}/32`, "dev", "eth0", "src", source];
+    await this.lab.client.exec(route);
+    return Flood.start(this.lab.client, host, options);
+  }
+
+  /** Everything goes, whatever state it is in. */
+  async strike(): Promise<void> {
+    await this.lab.destroy();
+    this.project.dispose();
+  }
+
+  private async prepare(): Promise<void> {
+    for (const address of Object.values(sources)) {
+      await this.lab.client.exec(["ip", "address", "add", `${address}/32`, "dev", "eth0"]);
+      for (const host of this.lab.hosts)
+        await host.exec(["ip", "route", "add", `${address}/32`, "dev", "eth0"]);
+    }
+    await this.edge2.addInterface("lan0");
+  }
+}
+
+function summary(verb: Verb, { changes }: Outcome): string {
+  const words: Record<string, string> =
+    verb === "preview"
+      ? { create: "to create", update: "to update", delete: "to delete" }
+      : { create: "created", update: verb === "refresh" ? "drifted" : "updated", delete: "deleted" };
+  const parts = Object.entries(words).flatMap(([operation, word]) => {
+    const stack = operation === "update" ? 0 : 1; // the stack itself is created and deleted too
+    const number = (changes[operation] ?? 0) - stack;
+    return number > 0 ? [`${number} ${word}`] : [];
+  });
+  return parts.join(", ") || plural(0, "change");
+}
+
+/** Where Debian's and Ubuntu's package xdp-tools puts it. */
+export function foreignObject(): string {
+  const libraries = "/usr/lib";
+  const name = "bpf/xdpfilt_dny_ip.o";
+  const place = readdirSync(libraries).find((directory) => existsSync(join(libraries, directory, name)));
+  if (place === undefined)
+    throw new Error(`${libraries}/*/${name} is missing: install the package xdp-tools`);
+  return join(libraries, place, name);
+}
