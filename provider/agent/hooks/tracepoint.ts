@@ -1,0 +1,73 @@
+/** Tracepoints by perf link. Linux 5.15: below it such an attachment dies with its process. */
+import { attachTracepoint, tracepointId } from "../../bpf";
+import { EbpfError } from "../../errors";
+import type { TracepointHook } from "../../protocol/hooks";
+import { checkProgramType, detached } from "./findings";
+import type { HookFile } from "./hook";
+
+const describe = ({ event }: TracepointHook): string => `tracepoint ${event}`;
+
+function names({ event }: TracepointHook): [string, string] {
+  const [category, name, ...rest] = event.split("/");
+  if (category && name && rest.length === 0) return [category, name];
+  throw new EbpfError(
+    "invalid",
+    `find tracepoint "${event}": expected category/name, such as sched/sched_switch`,
+    {},
+  );
+}
+
+export const tracepoint: HookFile<TracepointHook> = {
+  type: "tracepoint",
+  programTypes: ["tracepoint"],
+  exchange: "reattach",
+  describe,
+
+  plan(scope, hook, program) {
+    const problems = checkProgramType(describe(hook), this.programTypes, program);
+    if (!scope.kernelAtLeast(5, 15)) {
+      const details = { feature: "perf link", minimumKernel: "5.15", hostKernel: scope.kernel };
+      const remedy = "use rawTracepoint, which needs Linux 4.17";
+      problems.push(
+        new EbpfError(
+          "unsupported",
+          `attach ${describe(hook)}: it needs Linux 5.15, the host has ${scope.kernel}`,
+          details,
+          { remedy },
+        ),
+      );
+    }
+    try {
+      tracepointId(...names(hook));
+    } catch (error) {
+      problems.push(EbpfError.from(error));
+    }
+    return { problems, warnings: [] };
+  },
+
+  transition(previous, _applied, next) {
+    return previous.event === next.event ? "keep" : "move";
+  },
+
+  attach(_scope, hook, program) {
+    const link = attachTracepoint(program, ...names(hook));
+    const { id, programId } = link.info();
+    return {
+      link,
+      record: { hook: "tracepoint", linkId: id, programId, facts: { event: hook.event } },
+      notes: [],
+    };
+  },
+
+  observe(_scope, hook, _applied, link) {
+    if (link === null) return detached(`detached from ${describe(hook)}`);
+    return { attached: true, programId: link.info().programId, facts: { event: hook.event }, drift: [] };
+  },
+
+  update(hook) {
+    throw new EbpfError("internal", `update ${describe(hook)}: perf links take no other program`, {});
+  },
+
+  // such a link goes with its last reference
+  detach() {},
+};

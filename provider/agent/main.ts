@@ -1,0 +1,64 @@
+/**
+ * The agent's process: `agent serve` speaks RPC on stdin and stdout, `agent restore` brings everything back after a
+ * reboot, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
+ */
+import { Duplex } from "node:stream";
+import { memlockLimit, setMemlockLimit } from "../bpf";
+import { EbpfError } from "../errors";
+import { PROTOCOL_VERSION } from "../protocol/messages";
+import { serve } from "../protocol/rpc";
+import { Host } from "./host";
+import { agentDigest, openSession } from "./session";
+
+async function main(command: string | undefined): Promise<number> {
+  switch (command) {
+    case "serve": {
+      raiseMemlock();
+      const session = openSession(new Host());
+      await serve(Duplex.from({ readable: process.stdin, writable: process.stdout }), session.handlers);
+      session.close();
+      return 0;
+    }
+    case "restore": {
+      raiseMemlock();
+      const session = openSession(new Host());
+      const results = await session.handlers.restore(
+        {},
+        { signal: new AbortController().signal, progress: () => undefined },
+      );
+      session.close();
+      process.stdout.write(`${JSON.stringify(results)}\n`);
+      for (const { error } of results) if (error !== undefined) log(EbpfError.fromWire(error).render());
+      return results.every(({ restored }) => restored) ? 0 : 1;
+    }
+    case "--version":
+      process.stdout.write(`${agentDigest()} protocol ${PROTOCOL_VERSION}\n`);
+      return 0;
+    default:
+      log("usage: agent serve | agent restore | agent --version");
+      return 2;
+  }
+}
+
+/** Kernels before 5.11 count maps and programs against it. What cannot be raised is told when a load fails. */
+function raiseMemlock(): void {
+  const { softBytes, hardBytes } = memlockLimit();
+  try {
+    if (softBytes !== Infinity) setMemlockLimit({ softBytes: Infinity, hardBytes: Infinity });
+  } catch (error) {
+    if (!EbpfError.is(error, "libbpf")) throw error;
+    setMemlockLimit({ softBytes: hardBytes, hardBytes });
+  }
+}
+
+function log(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+main(process.argv[2]).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    log(EbpfError.from(error).render());
+    process.exit(1);
+  },
+);

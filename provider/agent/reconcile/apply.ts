@@ -1,0 +1,136 @@
+/**
+ * apply: observe, ensure, sync, return; one flow for create, update, adoption and repair. Prepare makes everything
+ * ready without visible effect; commit carries out actions under an intent; what is returned is read back.
+ */
+import type { ApplyParams } from "../../protocol/messages";
+import { type Spec, canonicalJson, digestOf } from "../../protocol/spec";
+import type { Status } from "../../protocol/status";
+import type { Host } from "../host";
+import { RECORD_FORMAT, type Record } from "../records";
+import type { Action } from "./actions";
+import { clearDriftMark } from "./drift-mark";
+import { type Handles, withHandles } from "./handles";
+import { INTENT_FORMAT } from "./intent";
+import type { Report } from "./map-contents";
+import { statusOf } from "./observe";
+import { prepare } from "./prepare";
+import type { Preparation } from "./preparation";
+import { transact } from "./transaction";
+
+/** The caller holds the host's lock, and recovered what the Spec's last verb may have left. */
+export async function apply(host: Host, params: ApplyParams, report: Report): Promise<Status> {
+  const { spec, inputs, incarnation } = params;
+  const record = host.records.read(spec.id);
+  const specDigest = digestOf(spec);
+  if (record !== null && record.specDigest === specDigest && record.bootId === host.bootId) {
+    const status = await statusOf(host, record);
+    if (status.drift.length === 0) return restate(host, record, params, status);
+  }
+  return withHandles(async (handles) => {
+    const preparation = await prepareOrFail(host, handles, spec, record, report);
+    const next: Record = {
+      format: RECORD_FORMAT,
+      id: spec.id,
+      incarnation,
+      revision: preparation.revision,
+      appliedAt: new Date().toISOString(),
+      bootId: host.bootId,
+      specDigest,
+      spec,
+      inputs,
+      programs: recordsOf(preparation.programs),
+      maps: recordsOf(preparation.maps),
+      links: preparation.links,
+    };
+    const { changes, snapshots, notes, revision } = preparation;
+    const work = {
+      host,
+      handles,
+      record: next,
+      id: spec.id,
+      revision,
+      changes,
+      prior: new Map(),
+      snapshots,
+      notes,
+      report,
+    };
+    const actions = actionsOf(preparation);
+    await transact(work, {
+      format: INTENT_FORMAT,
+      id: spec.id,
+      verb: "apply",
+      from: record?.revision ?? 0,
+      to: revision,
+      actions,
+    });
+    clearDriftMark(host.roots, spec.id);
+    return statusOf(host, next, notes);
+  });
+}
+
+/** All is as declared; only what the Record says of the operator may be new. */
+function restate(host: Host, record: Record, { inputs, incarnation }: ApplyParams, status: Status): Status {
+  if (
+    record.incarnation === incarnation &&
+    canonicalJson(record.inputs ?? null) === canonicalJson(inputs ?? null)
+  )
+    return status;
+  host.records.write({ ...record, inputs, incarnation, appliedAt: new Date().toISOString() });
+  return { ...status, incarnation };
+}
+
+async function prepareOrFail(
+  host: Host,
+  handles: Handles,
+  spec: Spec,
+  record: Record | null,
+  report: Report,
+): Promise<Preparation> {
+  const readBlob = (digest: string) => host.blobs.read(digest);
+  const preparation = await prepare({ host, handles, spec, record, dry: false, readBlob, report });
+  const [first, ...others] = preparation.problems;
+  if (first === undefined) return preparation;
+  if (others.length === 0) throw first;
+  throw first.with({ problems: others.map(({ message }) => ({ property: "", reason: message })) });
+}
+
+function recordsOf<T>(parts: Map<string, { record: T }>): { [name: string]: T } {
+  return Object.fromEntries([...parts].map(([name, { record }]) => [name, record]));
+}
+
+function actionsOf({ programs, maps, steps, record }: Preparation): Action[] {
+  const pins: Action[] = [
+    ...[...programs].map(
+      ([
+        part,
+        {
+          record: { programId },
+        },
+      ]): Action => ({ type: "pin-program", part, programId }),
+    ),
+    ...[...maps].map(
+      ([
+        part,
+        {
+          record: { mapId },
+        },
+      ]): Action => ({ type: "pin-map", part, mapId }),
+    ),
+    ...steps.before.filter(({ type }) => type === "pin-link"),
+  ];
+  const attaches = steps.links.some(({ type }) => type === "attach-link");
+  const needsDirectory = pins.length > 0 || attaches;
+  const hadPins =
+    record !== null && Object.keys({ ...record.programs, ...record.maps, ...record.links }).length > 0;
+  return [
+    ...(needsDirectory ? [{ type: "make-directory" } as const] : []),
+    ...pins,
+    ...steps.before.filter(({ type }) => type !== "pin-link"),
+    ...steps.links,
+    ...steps.after,
+    { type: "store-record" },
+    ...steps.cleanup,
+    ...(needsDirectory || hadPins ? [{ type: "drop-revisions" } as const] : []),
+  ];
+}

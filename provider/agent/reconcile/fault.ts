@@ -1,0 +1,14 @@
+/**
+ * Fault injection for tests: PULUMI_EBPF_FAULT=<verb>:<action name or index>:<kill|error>[:after]. The agent kills
+ * itself, or throws, just before (or after) the named action of the named verb.
+ */
+import { EbpfError } from "../../errors";
+
+export function injectFault(verb: string, index: number, name: string, moment: "before" | "after"): void {
+  const wish = process.env.PULUMI_EBPF_FAULT;
+  if (wish === undefined) return;
+  const [faultVerb, action, effect, when = "before"] = wish.split(":");
+  if (faultVerb !== verb || when !== moment || (action !== name && action !== String(index))) return;
+  if (effect === "kill") process.kill(process.pid, "SIGKILL");
+  throw new EbpfError("internal", `${verb}: fault injected ${moment} action ${index} (${name})`, {});
+}

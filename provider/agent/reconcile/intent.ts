@@ -1,0 +1,39 @@
+/**
+ * The intent: what a mutating verb is about to do, written before its first action and gone after its last. A
+ * later verb that finds one knows that its writer died, and where to look in the kernel.
+ *
+ * Not fsynced: it must outlive the process, not the kernel, since all that it speaks of is kernel state.
+ */
+import { readIfThere, removeIfThere, writeAtomically } from "../durable-file";
+import { type Roots, intentPath } from "../layout";
+import { parseStored } from "../records";
+import type { Action } from "./actions";
+
+export const INTENT_FORMAT = 1;
+
+export interface Intent {
+  format: typeof INTENT_FORMAT;
+  id: string;
+  verb: "apply" | "remove" | "restore";
+  /** Revision that the Record names before; 0: there was no Record. */
+  from: number;
+  /** Revision that apply makes; equal to `from` for remove. */
+  to: number;
+  actions: Action[];
+  /** An undo could not be completed; these links may run either program. */
+  mixed?: { old: string[]; new: string[] };
+}
+
+/** Fails with `record` when it is damaged or of a newer format. */
+export function readIntent(roots: Roots, id: string): Intent | null {
+  const bytes = readIfThere(intentPath(roots, id));
+  return bytes === null ? null : parseStored<Intent>(bytes, id, "intent", INTENT_FORMAT);
+}
+
+export function writeIntent(roots: Roots, intent: Intent): void {
+  writeAtomically(intentPath(roots, intent.id), JSON.stringify(intent));
+}
+
+export function clearIntent(roots: Roots, id: string): void {
+  removeIfThere(intentPath(roots, id));
+}

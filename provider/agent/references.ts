@@ -1,0 +1,140 @@
+/**
+ * Who refers to whom, and which blobs are named: an index over all Records, kept in memory.
+ *
+ * It is built once per session and stays right at the cost of one stat per verb: all writers hold the host's
+ * lock, and each counts its change there; a Record that somebody changed by hand shows in the directory's time.
+ */
+import fs from "node:fs";
+import { EbpfError } from "../errors";
+import type { EntriesChunk, LinkPart, MapRef, ProgramRef, Spec } from "../protocol/spec";
+import type { Blobs } from "./blobs";
+import { systemCode } from "./durable-file";
+import { pathPart } from "./layout";
+import type { Lock } from "./lock";
+import type { Record, Records } from "./records";
+
+/** What one Record says about others. */
+export interface References {
+  id: string;
+  programs: ProgramRef[];
+  maps: MapRef[];
+  links: LinkPart[];
+  blobs: string[];
+}
+
+export class ReferenceIndex {
+  /** By the Record's file name. */
+  #entries = new Map<string, References>();
+  /** Spec id → file names of the Records that refer to it. */
+  #referrers = new Map<string, Set<string>>();
+  #builtAt = "";
+  #damaged = false;
+
+  constructor(
+    private readonly records: Records,
+    private readonly blobs: Blobs,
+    private readonly lock: Lock,
+  ) {}
+
+  /** Records of other Specs that refer to a part of this one. */
+  referrersOf(id: string): References[] {
+    this.refresh();
+    return [...(this.#referrers.get(id) ?? [])]
+      .map((name) => this.#entries.get(name)!)
+      .filter((entry) => entry.id !== id);
+  }
+
+  all(): Iterable<References> {
+    this.refresh();
+    return this.#entries.values();
+  }
+
+  /** Blobs that some Record names; `null` when a damaged Record leaves that open. */
+  namedBlobs(): Set<string> | null {
+    this.refresh();
+    if (this.#damaged) return null;
+    return new Set([...this.#entries.values()].flatMap(({ blobs }) => blobs));
+  }
+
+  /** After the holder of the lock wrote or deleted a Record itself. */
+  update(id: string, record: Record | null, sequence: number): void {
+    const name = `${pathPart(id)}.json`;
+    this.forget(name);
+    if (record !== null) this.remember(name, referencesOf(record.spec, this.blobs));
+    this.#builtAt = this.stamp(sequence + 1);
+  }
+
+  /** `sequence` of a holder of the lock; without it a look at the lock file must do. */
+  refresh(sequence = this.lock.sequence()): void {
+    if (this.stamp(sequence) === this.#builtAt) return;
+    this.#entries.clear();
+    this.#referrers.clear();
+    this.#damaged = false;
+    const stamp = this.stamp(sequence);
+    for (const name of this.records.files()) {
+      try {
+        this.remember(name, referencesOf(this.records.readFile(name).spec, this.blobs));
+      } catch (error) {
+        if (!EbpfError.is(error, "record", "not-found")) throw error;
+        this.#damaged = true;
+      }
+    }
+    this.#builtAt = stamp;
+  }
+
+  private stamp(sequence: number): string {
+    try {
+      return `${sequence} ${fs.statSync(this.records.directory, { bigint: true }).mtimeNs}`;
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return `${sequence} empty`;
+      throw error;
+    }
+  }
+
+  private remember(name: string, entry: References): void {
+    this.#entries.set(name, entry);
+    for (const target of targetsOf(entry)) {
+      const referrers = this.#referrers.get(target) ?? new Set();
+      this.#referrers.set(target, referrers.add(name));
+    }
+  }
+
+  private forget(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    this.#entries.delete(name);
+    for (const target of targetsOf(entry)) this.#referrers.get(target)?.delete(name);
+  }
+}
+
+export function referencesOf(spec: Spec, blobs: Blobs): References {
+  const references = spec.entries.flatMap((part) => part.references);
+  return {
+    id: spec.id,
+    programs: [
+      ...spec.links.map(({ program }) => program),
+      ...references.flatMap(({ program }) => (program === undefined ? [] : [program])),
+    ],
+    maps: [
+      ...spec.objects.flatMap(({ maps }) => Object.values(maps)),
+      ...spec.entries.map(({ map }) => map),
+      ...references.flatMap(({ map }) => (map === undefined ? [] : [map])),
+    ],
+    links: spec.links,
+    blobs: [
+      ...spec.objects.map(({ blob }) => blob),
+      ...spec.entries.flatMap(({ manifest }) => [
+        manifest,
+        ...readManifest(blobs, manifest).map(({ blob }) => blob),
+      ]),
+    ],
+  };
+}
+
+export function readManifest(blobs: Blobs, digest: string): EntriesChunk[] {
+  return JSON.parse(blobs.read(digest).toString("utf8")) as EntriesChunk[];
+}
+
+function targetsOf({ programs, maps }: References): Set<string> {
+  return new Set([...programs, ...maps].map(({ spec }) => spec));
+}

@@ -1,0 +1,172 @@
+/**
+ * One session: the verbs as handlers, to be served over RPC or called in process.
+ *
+ * Owns: lock, recovery and cleaning up around each mutating verb. Does not own: what a verb does (plan.ts,
+ * reconcile/, probe.ts, restore.ts).
+ */
+import os from "node:os";
+import { EbpfError } from "../errors";
+import {
+  PROTOCOL_VERSION,
+  type ApplyParams,
+  type HelloResult,
+  type RemoveParams,
+  type TestRunParams,
+} from "../protocol/messages";
+import type { CallContext, Handlers } from "../protocol/rpc";
+import type { Status } from "../protocol/status";
+import { explain } from "./explain";
+import type { Host } from "./host";
+import type { Held } from "./lock";
+import { plan } from "./plan";
+import { probe } from "./probe";
+import { apply } from "./reconcile/apply";
+import { withHandles } from "./reconcile/handles";
+import type { Report } from "./reconcile/map-contents";
+import { observe } from "./reconcile/observe";
+import { finishRemoval, remove } from "./reconcile/remove";
+import { openProgram } from "./reconcile/resolve";
+import { recover } from "./reconcile/transaction";
+import { referencesOf } from "./references";
+import { restore } from "./restore";
+
+/** Digest of the bundle this runs from; the build sets it. */
+declare const AGENT_DIGEST: string | undefined;
+
+export interface Session {
+  handlers: Handlers;
+  /** At the end of the connection. */
+  close(): void;
+}
+
+export function openSession(host: Host): Session {
+  const handlers: Handlers = {
+    hello: ({ protocol }) => hello(host, protocol),
+    plan: (params) => plan(host, params),
+    apply: (params, context) => applyAlone(host, params, context),
+    observe: ({ id }) => observe(host, id),
+    remove: (params, context) => removeAlone(host, params, context),
+    list: () => host.records.list(),
+    "blob.has": ({ digests }) => host.blobs.missing(digests),
+    "blob.put": async ({ blobs }) => {
+      host.prepare();
+      await host.blobs.put(blobs);
+      return null;
+    },
+    probe: () => probe(host),
+    testRun: (params) => testRun(host, params),
+    restore: ({ ids }, context) =>
+      restore(host, ids, (params) => applyAlone(host, params, context, "restore")),
+  };
+  return { handlers: explained(handlers), close: () => host.blobs.releaseAll() };
+}
+
+/** Each error leaves in a code that a user can act on. */
+function explained(handlers: Handlers): Handlers {
+  const wrap =
+    (handler: (params: never, context: CallContext) => unknown) =>
+    async (params: never, context: CallContext) => {
+      try {
+        return await handler(params, context);
+      } catch (error) {
+        throw explain(error);
+      }
+    };
+  return Object.fromEntries(
+    Object.entries(handlers).map(([verb, handler]) => [verb, wrap(handler)]),
+  ) as unknown as Handlers;
+}
+
+export function agentDigest(): string {
+  return typeof AGENT_DIGEST === "string" ? AGENT_DIGEST : "development";
+}
+
+function hello(host: Host, protocol: number): HelloResult {
+  if (protocol !== PROTOCOL_VERSION) {
+    throw new EbpfError(
+      "transport",
+      `greet the agent: it speaks protocol ${PROTOCOL_VERSION}, the operator's side speaks ${protocol}`,
+      { phase: "protocol" },
+      { remedy: "let the provider deliver its own agent to the host" },
+    );
+  }
+  return {
+    protocol: PROTOCOL_VERSION,
+    agent: agentDigest(),
+    pid: process.pid,
+    kernel: host.kernel,
+    architecture: os.arch() === "arm64" ? "arm64" : "x64",
+    bootId: host.bootId,
+  };
+}
+
+function applyAlone(
+  host: Host,
+  params: ApplyParams,
+  context: CallContext,
+  verb: "apply" | "restore" = "apply",
+): Promise<Status> {
+  const { id } = params.spec;
+  return alone(host, verb, id, context, async (held, report) => {
+    const before = host.records.read(id);
+    const status = await apply(host, params, report);
+    const after = host.records.read(id);
+    if (before === null || after === null || before.appliedAt !== after.appliedAt)
+      host.references.update(id, after, held.sequence);
+    host.blobs.release(referencesOf(params.spec, host.blobs).blobs);
+    if (before !== null && before.specDigest !== status.specDigest) collectBlobs(host);
+    return status;
+  });
+}
+
+function removeAlone(host: Host, params: RemoveParams, context: CallContext) {
+  return alone(host, "remove", params.id, context, async (held, report) => {
+    const result = await remove(host, params, report);
+    if (result.removed) {
+      host.references.update(params.id, host.records.read(params.id), held.sequence);
+      collectBlobs(host);
+    }
+    return result;
+  });
+}
+
+function collectBlobs(host: Host): void {
+  const named = host.references.namedBlobs();
+  if (named !== null) host.blobs.collect(named);
+}
+
+/** Under the lock, after what an interrupted verb left was ended. */
+function alone<T>(
+  host: Host,
+  verb: "apply" | "remove" | "restore",
+  id: string,
+  { signal, progress }: CallContext,
+  work: (held: Held, report: Report) => Promise<T>,
+): Promise<T> {
+  host.prepare();
+  const report: Report = (message, done, total) => {
+    progress({ id, message, done, total });
+    if (signal.aborted) throw new EbpfError("cancelled", `${verb} ${id}: cancelled`, {});
+  };
+  return host.lock.run(
+    verb,
+    [id],
+    async (held) => {
+      if (signal.aborted) throw new EbpfError("cancelled", `${verb} ${id}: cancelled`, {});
+      host.references.refresh(held.sequence);
+      for (const interrupted of new Set([...held.interrupted, id])) {
+        await recover(host, interrupted, () => finishRemoval(host, interrupted, report));
+      }
+      return work(held, report);
+    },
+    signal,
+  );
+}
+
+function testRun(host: Host, { spec, entrypoint, data, repeat }: TestRunParams) {
+  return withHandles((handles) => {
+    const { program } = openProgram(host, { spec, entrypoint }, handles);
+    const { returnValue, data: out, durationNs } = program.testRun({ data, repeat });
+    return { returnValue, data: out, durationNs };
+  });
+}
