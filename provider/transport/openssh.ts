@@ -2,8 +2,7 @@
  * The operator's own `ssh`: for certificates, hardware keys, GSSAPI, ProxyCommand, ControlMaster. Host keys are checked
  * by ssh itself, strictly; it never asks anything.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EbpfError, invalid, type Problem } from "../errors";
 import { runChild } from "./child-process";
@@ -11,6 +10,7 @@ import { type Connection, hostLabel } from "./connection";
 import { parseHostKey } from "./known-hosts";
 import type { DialOptions, Line } from "./line";
 import { CONFIG_FILE_VARIABLE, expandHome } from "./ssh-config";
+import { makeTemporaryDirectory, removeTemporaryDirectory } from "./temporary-directory";
 
 /** Name under which a stated `hostKey` stands in a known_hosts file of ours. */
 const KEY_ALIAS = "pulumi-ebpf-host";
@@ -18,9 +18,7 @@ const KEY_ALIAS = "pulumi-ebpf-host";
 export function openOpenssh(connection: Connection, { dialTimeout, dialErrorLimit }: DialOptions): Line {
   const host = hostLabel(connection);
   refuseWhatSshCannotTake(connection, host);
-  const directory = mkdtempSync(join(tmpdir(), "pulumi-ebpf-"));
-  const remove = (): void => rmSync(directory, { recursive: true, force: true });
-  process.once("exit", remove);
+  const directory = makeTemporaryDirectory();
   const running = new Set<() => void>();
   return {
     exec: async (command) => {
@@ -32,8 +30,7 @@ export function openOpenssh(connection: Connection, { dialTimeout, dialErrorLimi
     },
     close: () => {
       running.forEach((kill) => kill());
-      process.removeListener("exit", remove);
-      remove();
+      removeTemporaryDirectory(directory);
     },
   };
 }
@@ -51,7 +48,7 @@ function sshArguments(
     ConnectTimeout: Math.ceil(dialTimeout / 1000),
     // ssh waits a second between its attempts
     ConnectionAttempts: Number.isFinite(limit) ? Math.max(1, limit) : 1_000_000,
-    ServerAliveInterval: 15,
+    ServerAliveInterval: 10,
     ServerAliveCountMax: 3,
     EscapeChar: "none",
   };

@@ -4,11 +4,12 @@
  */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { EbpfError } from "../errors";
 import { hostLabel, type Proxy } from "./connection";
+import { makeTemporaryDirectory } from "./temporary-directory";
 
 export interface HostConfig {
   host: string;
@@ -82,7 +83,7 @@ async function fromOpenSsh({ host, port, user }: Proxy): Promise<Keywords | unde
         reject(
           new EbpfError(
             "transport",
-            `read ${configFile()}: ${stderr.trim() || error.message}`,
+            `read ${configFile()}: ${stderr.trim().replace(/\s*\n/g, "; ") || error.message}`,
             { phase: "config" },
             { host, cause: error, remedy: `see \`ssh -G ${host}\`` },
           ),
@@ -99,22 +100,20 @@ async function fromOpenSsh({ host, port, user }: Proxy): Promise<Keywords | unde
   return keywords;
 }
 
-let temporary: string | undefined;
+/** Our configuration file for `ssh -G`, by the user's. */
+const temporary = new Map<string, string>();
 
 /** ssh's own files in its own order; and last, since the first value counts, our default for the login name. */
 function configWithOurDefaults(): string {
-  if (temporary === undefined) {
-    const directory = mkdtempSync(join(tmpdir(), "pulumi-ebpf-"));
-    process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
-    temporary = join(directory, "ssh_config");
-    writeFileSync(
-      temporary,
-      configFile() === "none"
-        ? "User root\n"
-        : `Include "${configFile()}"\nInclude /etc/ssh/ssh_config\nMatch all\nUser root\n`,
-    );
+  const users = configFile();
+  let path = temporary.get(users);
+  if (path === undefined) {
+    path = join(makeTemporaryDirectory(), "ssh_config");
+    const include = users === "none" ? "" : `Include "${users}"\nInclude /etc/ssh/ssh_config\nMatch all\n`;
+    writeFileSync(path, `${include}User root\n`);
+    temporary.set(users, path);
   }
-  return temporary;
+  return path;
 }
 
 function configFile(): string {

@@ -13,7 +13,7 @@ import { knownKeys } from "./known-hosts";
 import type { DialOptions, Line, RemoteCommand } from "./line";
 import { type HostConfig, parseJump, resolveHost } from "./ssh-config";
 
-const KEEPALIVE_MS = 15_000;
+const KEEPALIVE_MS = 10_000;
 /** Unanswered keep-alives after which the connection counts as lost. */
 const KEEPALIVE_LIMIT = 3;
 const EXEC_TIMEOUT_MS = 30_000;
@@ -53,7 +53,7 @@ async function route(target: Connection, host: string): Promise<Hop[]> {
         "transport",
         `resolve the way: more than ${LONGEST_CHAIN} bastions, the ProxyJump of ~/.ssh/config leads in a circle`,
         { phase: "config" },
-        { host },
+        { host, remedy: "correct ProxyJump there, or state proxy in the connection" },
       );
     }
     hops.unshift({ endpoint, config, name });
