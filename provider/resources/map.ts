@@ -86,7 +86,7 @@ export type MapInputs = z.output<typeof inputs>;
 type ShapeInputs = z.output<z.ZodObject<typeof shapeInputs>>;
 
 export interface CheckedMapInputs extends MapInputs {
-  /** The map as it will be created; `name` is the kernel's. */
+  /** The map as it will be created; `name` is the resource's. */
   shape: CheckedShape & { name: string };
 }
 
@@ -121,7 +121,7 @@ export const map: ResourceDefinition<MapInputs, CheckedMapInputs> = {
       "",
       problems,
     );
-    const name = kernelName(parseSpecId(args.specId).name);
+    const { name } = parseSpecId(args.specId);
     return problems.length > 0 ? { problems } : { checked: { ...args, shape: { name, ...shape } } };
   },
   compile({ specId, shape: { name, ...shape }, mapDataPolicy }) {
@@ -231,9 +231,4 @@ function innerTemplate(template: MapInfo | undefined, problems: Problem[]): Chec
   const type = templateType(inner, problems);
   if (inner === undefined || type === undefined) return undefined;
   return shapeOf({ type, ...wantedOf({ flags: [] }, "inner.", inner, problems) }, "inner.", problems);
-}
-
-/** As the kernel takes names: 15 characters of letters, digits, underscore and dot. */
-function kernelName(name: string): string {
-  return name.replace(/[^A-Za-z0-9_.]/g, "_").slice(0, 15);
 }

@@ -34,7 +34,7 @@ describe("Map", () => {
   it("lays out declared types, and gives the kernel their BTF", () => {
     const { btf, ...part } = partOf({ ...hash, value: "{ packets: u64, last: u8 }" });
     assert.deepEqual(part, {
-      name: "my_sessions",
+      name: "my-sessions",
       type: "hash",
       keySize: 4,
       valueSize: 16,
