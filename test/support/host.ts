@@ -53,7 +53,12 @@ export interface TestHost extends TestClient {
   /** A veth pair more on the host, both ends up; its name is `name`. */
   addInterface(name: string): Promise<void>;
   removeInterface(name: string): Promise<void>;
-  /** sshd and all its sessions end: connections are refused. */
-  stop(): Promise<void>;
-  start(): Promise<void>;
+}
+
+/** A host with a client that reaches its `eth0`. */
+export interface TestSite {
+  readonly client: TestClient;
+  host(): TestHost;
+  /** Ends and removes it all. */
+  destroy(): Promise<void>;
 }

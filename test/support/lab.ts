@@ -16,7 +16,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CommandOptions, type CommandResult, run } from "./command.js";
-import { type TestClient } from "./host.js";
+import { type TestClient, type TestSite } from "./host.js";
 import { claimSubnet, LabNetwork, prefix } from "./lab-network.js";
 import { type HostOptions, NetnsHost } from "./netns-host.js";
 import { makeSshKey } from "./ssh-keys.js";
@@ -30,7 +30,7 @@ const labs = new Set<Lab>();
 let made = 0;
 process.on("exit", () => labs.forEach((lab) => lab.abandon()));
 
-export class Lab {
+export class Lab implements TestSite {
   readonly hosts: NetnsHost[] = [];
   readonly client: TestClient;
   private readonly network: LabNetwork;

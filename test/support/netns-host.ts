@@ -165,6 +165,7 @@ export class NetnsHost implements TestHost {
     await this.exec(["ip", "link", "delete", name]);
   }
 
+  /** sshd and all its sessions end: connections are refused until `start`. */
   async stop(): Promise<void> {
     await this.killSshd("listener sessions");
   }
@@ -230,6 +231,33 @@ export class NetnsHost implements TestHost {
   /** The data path anew, after `removeInterface("eth0")`. */
   plugDataInterface(): Promise<void> {
     return this.place.plugDataInterface();
+  }
+
+  /**
+   * Agents that start from now on get this as PULUMI_EBPF_FAULT (provider/agent/reconcile/fault.ts); without an
+   * argument they get none.
+   */
+  async injectFault(fault = ""): Promise<void> {
+    const edit = `s/ PULUMI_EBPF_FAULT=[^ ]*//; /^SetEnv/s/$/ PULUMI_EBPF_FAULT=${fault}/`;
+    await this.exec([
+      "sed",
+      "-i",
+      fault === "" ? "s/ PULUMI_EBPF_FAULT=[^ ]*//" : edit,
+      "/etc/ssh/sshd_config_host",
+    ]);
+    await this.killSshd("listener sessions");
+    await this.start();
+  }
+
+  /** A second sshd of the same configuration on another port; ends with `stop`. */
+  async listenOn(port: number): Promise<void> {
+    const options = ["-f", "/etc/ssh/sshd_config_host", "-p", String(port), "-o", "PidFile=none"];
+    await this.exec(["/usr/sbin/sshd", ...options, "-E", "/run/host/sshd.log"]);
+  }
+
+  /** The first sshd stops to listen; sessions and other listeners go on. */
+  async stopListener(): Promise<void> {
+    await this.killSshd("listener");
   }
 
   private async killSshd(which: string): Promise<void> {

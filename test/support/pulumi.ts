@@ -215,6 +215,7 @@ async function baseEnvironment(directory: string, backend: string): Promise<Node
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
     PULUMI_NODEJS_TRANSPILE_ONLY: "true",
     PULUMI_DEBUG_COMMANDS: "true", // for --event-log
+    NO_COLOR: "1",
     CI: "1",
   };
 }

@@ -1,0 +1,40 @@
+/**
+ * Kernels and root of the virtual machines, built once and kept outside the clone under their recipe's digest.
+ *
+ * Owns: when to build. Does not own: the recipe (build.sh, initramfs-init, vm-init).
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { run } from "../../support/command.js";
+
+/** Names of the kernels: Debian 11, 12, 13, and whatever Debian's unstable has today. */
+export const kernels = ["5.10", "6.1", "6.12", "sid"] as const;
+export type KernelName = (typeof kernels)[number];
+
+const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pulumi-ebpf");
+
+/** Directory of the images; builds what is missing, which takes minutes. */
+export async function images(): Promise<string> {
+  const recipe = ["build.sh", "initramfs-init", "vm-init"].map((name) => readFileSync(join(__dirname, name)));
+  const digest = createHash("sha256").update(Buffer.concat(recipe)).digest("hex").slice(0, 12);
+  const directory = join(cache, `vm-${digest}`);
+  await run([join(__dirname, "build.sh"), directory, await portableNode()], { timeoutSeconds: 2400 });
+  return directory;
+}
+
+/** `uname -r` of a kernel. */
+export function kernelRelease(directory: string, kernel: KernelName): string {
+  return readFileSync(join(directory, kernel, "version"), "utf8").trim();
+}
+
+/** This node, if a plain Debian can run it: else the agent brings its own, and the first contact takes longer. */
+async function portableNode(): Promise<string> {
+  const { stdout } = await run(["ldd", process.execPath], { check: false });
+  const foreign = stdout.split("\n").filter((line) => line.includes(".so") && !basicLibraries.test(line));
+  return stdout !== "" && foreign.length === 0 ? process.execPath : "";
+}
+
+const basicLibraries =
+  /(libdl|libstdc\+\+|libm|libgcc_s|libpthread|libc|libatomic|linux-vdso|ld-linux[\w-]*)\.so/;

@@ -1,0 +1,311 @@
+/**
+ * A virtual machine with a Debian kernel of its own, reached by SSH on a port of 127.0.0.1; its client is a
+ * network namespace inside it. What it changes on its disk is thrown away.
+ *
+ * Owns: qemu's process, the OpenSSH connection that tests look through. Does not own: the images (images.ts).
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { type CommandOptions, type CommandResult, run } from "../../support/command.js";
+import { type Connection, type TestClient, type TestHost, type TestSite } from "../../support/host.js";
+import { images, kernelRelease, type KernelName } from "./images.js";
+
+/** Seconds from start to sshd's greeting, without KVM and with another VM beside it. */
+const bootSeconds = 120;
+
+/** Seconds for one command: everything in there is emulated. */
+const commandSeconds = 120;
+
+export class Vm implements TestSite {
+  readonly client: TestClient;
+  private readonly vmHost: VmHost;
+
+  private constructor(
+    /** `uname -r` as the image says. */
+    readonly release: string,
+    private readonly qemu: ChildProcess,
+    private readonly directory: string,
+    ssh: Ssh,
+  ) {
+    this.vmHost = new VmHost(ssh);
+    this.client = new VmClient(ssh);
+  }
+
+  /** Resolves when SSH answers and the data path is up. */
+  static async boot(kernel: KernelName): Promise<Vm> {
+    const image = await images();
+    const directory = mkdtempSync(join(tmpdir(), `pulumi-ebpf-vm-${process.pid}-`));
+    const port = await freePort();
+    const qemu = startQemu(image, kernel, port, directory);
+    const ssh = new Ssh(image, port, directory, kernel);
+    const vm = new Vm(kernelRelease(image, kernel), qemu, directory, ssh);
+    try {
+      await greeting(port, qemu, join(directory, "console"));
+      await ssh.open();
+      await ssh.run(["ip", "-batch", "-"], { input: dataPath });
+      await ssh.run(["ip", "-n", "client", "-batch", "-"], { input: clientSide });
+    } catch (error) {
+      await vm.destroy();
+      throw error;
+    }
+    return vm;
+  }
+
+  host(): TestHost {
+    return this.vmHost;
+  }
+
+  async destroy(): Promise<void> {
+    await this.vmHost.ssh.close();
+    if (this.qemu.exitCode === null && this.qemu.signalCode === null) {
+      const ended = new Promise((done) => this.qemu.once("exit", done));
+      this.qemu.kill("SIGKILL");
+      await ended;
+    }
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** OpenSSH to the machine: one connection that all commands share. */
+class Ssh {
+  readonly connection: Connection;
+  readonly knownHostsFile: string;
+  readonly identityFile: string;
+  private master?: ChildProcess;
+
+  constructor(
+    image: string,
+    port: number,
+    directory: string,
+    readonly name: string,
+  ) {
+    this.identityFile = join(image, "id");
+    const hostKey = readFileSync(join(image, "host_key.pub"), "utf8").split(" ").slice(0, 2).join(" ").trim();
+    const privateKey = readFileSync(this.identityFile, "utf8");
+    this.connection = { host: "127.0.0.1", port, user: "root", privateKey, hostKey };
+    this.knownHostsFile = join(directory, "known_hosts");
+    this.socket = join(directory, "ssh");
+    writeFileSync(this.knownHostsFile, `[127.0.0.1]:${port} ${hostKey}\n`);
+  }
+
+  private readonly socket: string;
+
+  async open(): Promise<void> {
+    const [file = "", ...args] = this.words(["-M", "-N"]);
+    this.master = spawn(file, args, { stdio: "ignore" });
+    const deadline = Date.now() + bootSeconds * 1000;
+    while ((await run(this.words(["-O", "check"]), { check: false })).code !== 0) {
+      if (this.master.exitCode !== null || Date.now() > deadline)
+        throw new Error(`${this.name}: no SSH connection`);
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
+
+  async close(): Promise<void> {
+    const master = this.master;
+    if (master === undefined || master.exitCode !== null) return;
+    const ended = new Promise((done) => master.once("exit", done));
+    master.kill("SIGKILL");
+    await ended;
+  }
+
+  command(command: string[]): string[] {
+    return [...this.words([]), "--", command.map(quote).join(" ")];
+  }
+
+  run(command: string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return run(this.command(command), { timeoutSeconds: commandSeconds, ...options });
+  }
+
+  private words(extra: string[]): string[] {
+    const options = {
+      ControlPath: this.socket,
+      UserKnownHostsFile: this.knownHostsFile,
+      StrictHostKeyChecking: "yes",
+      IdentitiesOnly: "yes",
+      BatchMode: "yes",
+      ConnectTimeout: "60",
+      LogLevel: "ERROR",
+    };
+    const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    const { port, user, host } = this.connection;
+    const login = ["-i", this.identityFile, "-p", String(port), `${user}@${host}`];
+    return ["ssh", "-F", "none", ...extra, ...flags, ...login];
+  }
+}
+
+class VmHost implements TestHost {
+  readonly dataInterface = "eth0";
+  readonly address = "198.19.0.10";
+  readonly address6 = "fd00:198:19::10";
+
+  constructor(readonly ssh: Ssh) {}
+
+  get name(): string {
+    return this.ssh.name;
+  }
+
+  get connection(): Connection {
+    return this.ssh.connection;
+  }
+
+  get identityFile(): string {
+    return this.ssh.identityFile;
+  }
+
+  get knownHostsFile(): string {
+    return this.ssh.knownHostsFile;
+  }
+
+  command(command: string[]): string[] {
+    return this.ssh.command(command);
+  }
+
+  exec(command: string[], options?: CommandOptions): Promise<CommandResult> {
+    return this.ssh.run(command, options);
+  }
+
+  install(file: string): Promise<string> {
+    return install(this.ssh, file);
+  }
+
+  async bpftool<T>(...args: string[]): Promise<T> {
+    const { stdout } = await this.exec(["bpftool", "-j", ...args]);
+    return JSON.parse(stdout === "" ? "null" : stdout) as T;
+  }
+
+  async ip<T>(...args: string[]): Promise<T> {
+    const { stdout } = await this.exec(["ip", "-j", "-d", ...args]);
+    return JSON.parse(stdout === "" ? "[]" : stdout) as T;
+  }
+
+  async addInterface(name: string): Promise<void> {
+    const other = `x-${name}`.slice(0, 15);
+    await this.exec(["ip", "link", "add", name, "up", "type", "veth", "peer", "name", other]);
+    await this.exec(["ip", "link", "set", other, "up"]);
+  }
+
+  async removeInterface(name: string): Promise<void> {
+    await this.exec(["ip", "link", "delete", name]);
+  }
+}
+
+class VmClient implements TestClient {
+  readonly address = "198.19.0.2";
+  readonly address6 = "fd00:198:19::2";
+
+  constructor(private readonly ssh: Ssh) {}
+
+  get name(): string {
+    return `${this.ssh.name} client`;
+  }
+
+  command(command: string[]): string[] {
+    return this.ssh.command(["ip", "netns", "exec", "client", ...command]);
+  }
+
+  exec(command: string[], options?: CommandOptions): Promise<CommandResult> {
+    return this.ssh.run(["ip", "netns", "exec", "client", ...command], options);
+  }
+
+  install(file: string): Promise<string> {
+    return install(this.ssh, file);
+  }
+}
+
+/** Once per file and machine. */
+async function install(ssh: Ssh, file: string): Promise<string> {
+  const path = `/run/${basename(file)}`;
+  const copy = `[ -x ${path} ] || { cat > ${path}.new && chmod 755 ${path}.new && mv ${path}.new ${path}; }`;
+  await ssh.run(["sh", "-c", copy], { input: readFileSync(file) });
+  return path;
+}
+
+const hostMac = "02:eb:bf:01:00:00";
+const clientMac = "02:eb:bf:00:00:00";
+
+const dataPath = `netns add client
+link add eth0 address ${hostMac} type veth peer name eth0 address ${clientMac} netns client
+link set eth0 addrgenmode none
+link set eth0 up
+address add 198.19.0.10/24 dev eth0
+address add fd00:198:19::10/64 dev eth0 nodad
+neighbour replace 198.19.0.2 lladdr ${clientMac} dev eth0 nud permanent
+neighbour replace fd00:198:19::2 lladdr ${clientMac} dev eth0 nud permanent
+`;
+
+const clientSide = `link set lo up
+link set eth0 addrgenmode none
+link set eth0 up
+address add 198.19.0.2/24 dev eth0
+address add fd00:198:19::2/64 dev eth0 nodad
+neighbour replace 198.19.0.10 lladdr ${hostMac} dev eth0 nud permanent
+neighbour replace fd00:198:19::10 lladdr ${hostMac} dev eth0 nud permanent
+`;
+
+/** A nested /dev/kvm may exist and still run no guest, so emulation is the default: `EBPF_VM_ACCEL=kvm` is faster. */
+const accelerator = process.env["EBPF_VM_ACCEL"] ?? "tcg,thread=multi";
+
+function startQemu(image: string, kernel: KernelName, port: number, directory: string): ChildProcess {
+  const drive = (file: string, more: string): string[] => [
+    "-drive",
+    `file=${file},format=raw,if=virtio,${more}`,
+  ];
+  const args = [
+    ...["-M", "pc", "-cpu", "max", "-accel", accelerator, "-smp", "2", "-m", "512"],
+    ...["-display", "none", "-serial", `file:${join(directory, "console")}`],
+    ...["-kernel", join(image, kernel, "vmlinuz"), "-initrd", join(image, kernel, "initrd")],
+    ...["-append", "console=ttyS0 loglevel=4 net.ifnames=0 panic=5 lsm=landlock,lockdown,bpf"],
+    ...drive(join(image, "root.img"), "snapshot=on"),
+    ...drive(join(image, kernel, "modules.img"), "readonly=on"),
+    ...["-netdev", `user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:${port}-:22`],
+    ...["-device", "virtio-net-pci,netdev=n,romfile=", "-device", "virtio-rng-pci"],
+  ];
+  // ends with this process, however that ends; qemu keeps its copy of the disk in TMPDIR
+  const command = ["--pdeathsig", "KILL", "qemu-system-x86_64", ...args];
+  return spawn("setpriv", command, { stdio: "ignore", env: { ...process.env, TMPDIR: directory } });
+}
+
+/** sshd's first line; qemu itself accepts connections long before. */
+async function greeting(port: number, qemu: ChildProcess, console: string): Promise<void> {
+  const deadline = Date.now() + bootSeconds * 1000;
+  while (!(await greets(port))) {
+    if (qemu.exitCode !== null || Date.now() > deadline) {
+      const what =
+        qemu.exitCode === null ? `no sshd after ${bootSeconds} s` : `qemu: exit status ${qemu.exitCode}`;
+      throw new Error(`${what}; the console says:\n${readFileSync(console, "utf8").slice(-2000)}`);
+    }
+    await new Promise((done) => setTimeout(done, 200));
+  }
+}
+
+function greets(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, "127.0.0.1");
+    const finish = (answer: boolean): void => {
+      socket.destroy();
+      done(answer);
+    };
+    socket.setTimeout(3000, () => finish(false));
+    socket.once("error", () => finish(false));
+    socket.once("close", () => finish(false));
+    socket.once("data", (data) => finish(data.toString().startsWith("SSH-2.0")));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer().once("error", fail);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => done(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
+function quote(word: string): string {
+  return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
