@@ -11,11 +11,12 @@ export interface VerifierSummary {
 }
 
 /** What the verifier adds after its verdict. */
-const STATISTICS =
-  /^(processed \d+ insns|verification time \d+|stack depth |mark_precise: |max_states_per_insn)/;
+const STATISTICS = /^(processed \d+ insns|verification time \d+|stack depth |(cur|old) state:)/;
 
 /** `; text @ file.c:41` or `; text`, before the instructions that came of it. */
 const SOURCE = /^\d*:?\s*; (.*?)(?: @ (\S+):(\d+))?$/;
+
+const INSTRUCTION = /^\d+: \([0-9a-f]{2}\)/;
 
 export function summarizeVerifierLog(log: string): VerifierSummary {
   const lines = log
@@ -27,7 +28,9 @@ export function summarizeVerifierLog(log: string): VerifierSummary {
   if (last === undefined) return { summary: "the kernel gave no reason" };
   const previous = lines.at(-2);
   const summary =
-    previous !== undefined && needsContext(last) ? `${previous.trim()}: ${last.trim()}` : last.trim();
+    previous !== undefined && needsContext(last, previous)
+      ? `${previous.trim()}: ${last.trim()}`
+      : last.trim();
   const source = lines.map((line) => SOURCE.exec(line)).findLast((match) => match !== null);
   if (source === null || source === undefined) return { summary };
   const [, text, file, line] = source;
@@ -35,9 +38,10 @@ export function summarizeVerifierLog(log: string): VerifierSummary {
 }
 
 /**
- * A tab continues a BTF line; a context access was refused for the reason just before. A register's fault
- * reads well alone: the instruction before it says less than the source line.
+ * A tab continues a BTF line; a context access was refused for the reason just before; so was a register, unless
+ * the line before is only the instruction, which says less than the source line.
  */
-function needsContext(line: string): boolean {
-  return line.startsWith("\t") || line.startsWith("invalid bpf_context access");
+function needsContext(line: string, previous: string): boolean {
+  if (INSTRUCTION.test(previous) || SOURCE.test(previous)) return false;
+  return line.startsWith("\t") || line.startsWith("invalid bpf_context access") || /^R\d/.test(line);
 }

@@ -67,7 +67,7 @@ export function u32(...values: number[]): Buffer {
 
 /** An own network namespace with a veth pair `veth0`, `veth1` and lo, all up. */
 export class PrivateNetwork {
-  private readonly name = `${prefix}${process.pid.toString(36)}-bpf${serial++}`;
+  readonly name = `${prefix}${process.pid.toString(36)}-bpf${serial++}`;
 
   constructor() {
     execFileSync("ip", ["netns", "add", this.name]);
@@ -108,16 +108,30 @@ export function pings(address = "127.0.0.1"): boolean {
 
 let privateMounts = false;
 
+function makeMountsPrivate(): void {
+  if (privateMounts) return;
+  unshare("mount");
+  mount("none", "/", null, MountFlag.MS_REC | MountFlag.MS_PRIVATE);
+  privateMounts = true;
+}
+
+/** Runs `work` with tracefs at its usual place, seen by no other process. */
+export function withTracefs<T>(work: () => T): T {
+  makeMountsPrivate();
+  mount("tracefs", "/sys/kernel/tracing", "tracefs");
+  try {
+    return work();
+  } finally {
+    unmount("/sys/kernel/tracing");
+  }
+}
+
 /** A bpffs of our own, which no other process sees. */
 export class PrivateBpffs {
   readonly path = mkdtempSync(path.join(tmpdir(), "pulumi-ebpf-bpffs-"));
 
   constructor() {
-    if (!privateMounts) {
-      unshare("mount");
-      mount("none", "/", null, MountFlag.MS_REC | MountFlag.MS_PRIVATE);
-      privateMounts = true;
-    }
+    makeMountsPrivate();
     mount("bpffs", this.path, "bpf");
   }
 

@@ -64,4 +64,4 @@ int on_sys_enter(void *ctx)
 	return 0;
 }
 
-char license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "Dual BSD/GPL";

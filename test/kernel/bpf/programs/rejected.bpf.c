@@ -49,4 +49,4 @@ int endless_loop(struct xdp_md *ctx)
 	return 0;
 }
 
-char license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "Dual BSD/GPL";
