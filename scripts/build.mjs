@@ -1,17 +1,22 @@
 // Our libbpf, and dist/: TypeScript compiled, our own eBPF C, the agent's bundle. Skipped when no source changed since the last time.
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { root, run, SetupError, step } from "./step.mjs";
 
 const sources = [
-  "provider",
-  "sdk/nodejs",
-  "scripts",
-  "package-lock.json",
-  "tsconfig.json",
-  "tsconfig.build.json",
+  ...["provider", "sdk/nodejs", "package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"],
+  ...["build", "bundle", "libbpf", "platform-packages"].map((name) => `scripts/${name}.mjs`),
 ];
 const stamp = join(root, "node_modules/.cache/pulumi-ebpf/build");
 const multiarch = { x64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" }[process.arch];
