@@ -4,8 +4,14 @@ import * as ebpf from "pulumi-ebpf";
 const config = new pulumi.Config();
 const connection = config.requireObject<ebpf.ConnectionArgs>("connection");
 const ignored = config.getObject<string[]>("ignored") ?? ["sshd"];
+/** Id of a cgroup; its inode number. */
+const onlyCgroup = config.get("onlyCgroup") ?? "0";
 
-const exec = new ebpf.Program("exec", { connection, source: "./bpf/exec.bpf.c" });
+const exec = new ebpf.Program("exec", {
+  connection,
+  source: "./bpf/exec.bpf.c",
+  globals: { only_cgroup: onlyCgroup },
+});
 
 new ebpf.MapEntries("ignored", {
   map: exec.map("ignored"),

@@ -32,6 +32,9 @@ struct {
 	__type(value, __u8);
 } ignored SEC(".maps");
 
+/* cgroup (v2) whose own processes are counted, by its id; 0 counts everybody's */
+const volatile __u64 only_cgroup = 0;
+
 SEC("tracepoint/sched/sched_process_exec")
 int count_exec(void *ctx)
 {
@@ -39,6 +42,8 @@ int count_exec(void *ctx)
 	struct command command = {};
 	struct started *started;
 
+	if (only_cgroup && bpf_get_current_cgroup_id() != only_cgroup)
+		return 0;
 	bpf_get_current_comm(command.comm, sizeof(command.comm));
 	if (bpf_map_lookup_elem(&ignored, &command))
 		return 0;

@@ -1,0 +1,7 @@
+// Writes the tables of properties in README.md anew: npx tsx scripts/docs.ts
+import { readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { withTables } from "../provider/schema/tables";
+
+const readme = resolve(__dirname, "../README.md");
+writeFileSync(readme, withTables(readFileSync(readme, "utf8")));
