@@ -35,6 +35,9 @@ struct {
 /* cgroup (v2) whose own processes are counted, by its id; 0 counts everybody's */
 const volatile __u64 only_cgroup = 0;
 
+/* id of the only cgroup v2 whose processes are counted; 0 counts all */
+const volatile __u64 only_cgroup = 0;
+
 SEC("tracepoint/sched/sched_process_exec")
 int count_exec(void *ctx)
 {
@@ -44,6 +47,9 @@ int count_exec(void *ctx)
 
 	if (only_cgroup && bpf_get_current_cgroup_id() != only_cgroup)
 		return 0;
+	if (only_cgroup && only_cgroup != bpf_get_current_cgroup_id())
+		return 0;
+
 	bpf_get_current_comm(command.comm, sizeof(command.comm));
 	if (bpf_map_lookup_elem(&ignored, &command))
 		return 0;
