@@ -121,7 +121,9 @@ export class EbpfError<C extends ErrorCode = ErrorCode> extends Error {
     const lines = [
       `${head === "" ? "" : `${head}: `}${this.message}${remedy === undefined ? "" : `; ${remedy}`}`,
     ];
-    for (const problem of problems) lines.push(`  ${problem.property}: ${problem.reason}`);
+    for (const problem of problems) {
+      lines.push(`  ${problem.property === "" ? "" : `${problem.property}: `}${problem.reason}`);
+    }
     return lines.join("\n");
   }
 }

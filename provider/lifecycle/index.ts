@@ -7,28 +7,25 @@
  */
 import { randomUUID } from "node:crypto";
 import { EbpfError, type Problem } from "../errors";
-import type { Spec } from "../protocol/spec";
 import { parseSpecId } from "../protocol/spec-id";
-import type { Status } from "../protocol/status";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { OpenSources } from "../sources/source";
 import { hostLabel } from "../transport/connection";
-import type { AgentSession, OpenSession } from "../transport/session";
-import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
+import type { OpenSession } from "../transport/session";
+import { apply, type Tools } from "./apply";
 import { checkInputs } from "./check";
-import { type Settings, withCredentials, withoutConnection } from "./credentials";
+import { type Settings, withCredentials } from "./credentials";
 import { describe, withWaysOut } from "./describe";
 import { type Diff, diffInputs, isConnectionOnly } from "./diff";
-import { driftTexts } from "./drift";
+import { createNameGuard } from "./name-guard";
+import { observe } from "./observe";
 import { createPlanner } from "./plan";
-import { PartialError, stateOf, type State } from "./state";
+import { type Properties, stateOf, type State } from "./state";
 
 export { readSettings, type Settings } from "./credentials";
 export type { ChangeKind, Diff } from "./diff";
-export { PartialError } from "./state";
+export { PartialError, type Properties } from "./state";
 export { UNKNOWN } from "./unknowns";
-
-export type Properties = Record<string, unknown>;
 
 export interface CheckOutcome {
   inputs: Properties;
@@ -64,14 +61,15 @@ export interface LifecycleOptions {
   report(message: string): void;
 }
 
-/** Between two lines about the progress of one apply. */
-const PROGRESS_MS = 5000;
-
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
   const { openSession, openSources, settings, report } = options;
+  const tools: Tools = {
+    openSources,
+    open: ({ connection }) => openSession(withCredentials(connection, settings)),
+    report,
+  };
   const planner = createPlanner(openSession, report);
-  /** Spec id → the id that the program gave to the resource which has it. */
-  const owners = new Map<string, string>();
+  const takenName = createNameGuard();
   /** Once something is applied, this is no preview: apply finds all that plan would, at the price of one call less. */
   let applying = false;
 
@@ -96,62 +94,9 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     if (unchanged || applying || settings.preview === "offline") return { inputs, failures: [] };
     const { checked, sources } = complete;
     const connection = withCredentials(checked.connection, settings);
-    return { inputs, failures: await planner.plan(connection, definition.compile(checked), sources) };
-  }
-
-  /** A resource that was renamed keeps its Spec id; a new one of its former name would take that away. */
-  function takenName(kind: string, olds: Properties | undefined, news: Properties): Problem | undefined {
-    const given = String(news["specId"]);
-    const specId = String(olds?.["specId"] ?? given);
-    const owner = owners.get(specId) ?? given;
-    owners.set(specId, owner);
-    if (owner === given) return undefined;
-    const [mine, theirs] = [given, owner].map((id) => parseSpecId(id).name);
-    return {
-      property: "specId",
-      reason: `${kind} "${mine}" and ${kind} "${theirs}" are both ${specId} on the host, because one of them was renamed: give the other a new name`,
-    };
-  }
-
-  function open(state: CommonInputs): Promise<AgentSession> {
-    return openSession(withCredentials(state.connection, settings));
-  }
-
-  /** Sends files and Spec; the outputs of what then runs. */
-  async function apply(
-    definition: ResourceDefinition,
-    id: string,
-    checked: CommonInputs,
-    incarnation: string,
-  ): Promise<Properties> {
-    applying = true;
-    const host = hostLabel(checked.connection);
-    const { name } = parseSpecId(checked.specId);
-    let session: AgentSession | undefined;
-    let sent = false;
-    try {
-      const sources = await openSources(definition.sources(checked));
-      const spec = definition.compile(checked);
-      verifyUnchanged(spec, sources);
-      session = await open(checked);
-      await putBlobs(session, blobsOf(sources), (message) => report(`${name}: ${message}`));
-      sent = true;
-      const status = await session.call(
-        "apply",
-        { spec, inputs: withoutConnection(checked), incarnation },
-        { onProgress: atMostEvery(PROGRESS_MS, ({ message }) => report(`${name}: ${message}`)) },
-      );
-      for (const note of status.notes) report(`${name}: on ${host}: ${note}`);
-      return outputsOf(definition, checked, incarnation, status, spec);
-    } catch (thrown) {
-      const error = EbpfError.from(thrown);
-      const kernel = session?.hello.kernel;
-      const text = describe(error, kernel === undefined ? { host } : { host, kernel });
-      const described = new EbpfError(error.code, text, error.details, { cause: error });
-      if (!sent || !isUncertain(error)) throw described;
-      const drift = [`apply was sent to ${host} and not confirmed: ${error.message}`];
-      throw new PartialError(described, id, { ...checked, incarnation, drift });
-    }
+    const blame = (error: EbpfError) => definition.blame?.(error, checked);
+    const spec = definition.compile(checked);
+    return { inputs, failures: await planner.plan(connection, spec, sources, blame) };
   }
 
   return {
@@ -174,7 +119,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     async create(kind, inputs) {
       const checked = inputs as unknown as CommonInputs;
       const id = `${hostLabel(checked.connection)}/${checked.specId}`;
-      return { id, outputs: await apply(definitionOf(kind), id, checked, randomUUID()) };
+      applying = true;
+      return { id, outputs: await apply(tools, definitionOf(kind), id, checked, randomUUID()) };
     },
 
     async update(kind, id, olds, news) {
@@ -184,14 +130,16 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       if (isConnectionOnly(difference)) return { ...olds, ...news };
       const checked = news as unknown as CommonInputs;
       // nothing to change: the engine asks for outputs in the present form, the kernel is only looked at
-      const found = difference.changes ? null : await observe(definition, checked, state);
-      return found?.outputs ?? apply(definition, id, checked, state.incarnation);
+      const found = difference.changes ? null : await observe(tools, definition, checked, state);
+      if (found !== null) return found.outputs;
+      applying = true;
+      return apply(tools, definition, id, checked, state.incarnation);
     },
 
     async read(kind, id, outputs) {
       const state = stateOf(kind, id, outputs);
       try {
-        return await observe(definitionOf(kind), state, state);
+        return await observe(tools, definitionOf(kind), state, state);
       } catch (thrown) {
         throw atHost(withWaysOut(EbpfError.from(thrown), "read"), state);
       }
@@ -201,7 +149,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       applying = true;
       const state = stateOf(kind, id, outputs);
       try {
-        const session = await open(state);
+        const session = await tools.open(state);
         const { removed, reason } = await session.call("remove", {
           id: state.specId,
           incarnation: state.incarnation,
@@ -212,53 +160,6 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       }
     },
   };
-
-  /** What the host holds, as state. The host's Record says which inputs; the state says which connection. */
-  async function observe(
-    definition: ResourceDefinition,
-    reached: CommonInputs,
-    state: State,
-  ): Promise<{ inputs: Properties; outputs: Properties } | null> {
-    const session = await open(reached);
-    const observed = await session.call("observe", { id: state.specId });
-    if (observed === null) return null;
-    const { connection, specId } = reached;
-    const inputs = { ...(observed.inputs as Properties), connection, specId, drift: [] };
-    const checked = inputs as unknown as CommonInputs;
-    const spec = definition.compile(checked);
-    return { inputs, outputs: outputsOf(definition, checked, state.incarnation, observed.status, spec) };
-  }
-}
-
-function outputsOf(
-  definition: ResourceDefinition,
-  checked: CommonInputs,
-  incarnation: string,
-  status: Status,
-  spec: Spec,
-): Properties {
-  return {
-    ...definition.outputs(checked, status),
-    ...checked,
-    incarnation,
-    drift: driftTexts(status, spec),
-  };
-}
-
-/** Drops what comes too soon after the one before. */
-function atMostEvery<T>(milliseconds: number, act: (value: T) => void): (value: T) => void {
-  let next = Date.now() + milliseconds;
-  return (value) => {
-    if (Date.now() < next) return;
-    next = Date.now() + milliseconds;
-    act(value);
-  };
-}
-
-/** The verb was sent and its answer lost: the host may have carried it out. */
-function isUncertain(error: EbpfError): boolean {
-  if (EbpfError.is(error, "mixed", "cancelled")) return true;
-  return EbpfError.is(error, "transport") && error.details.phase === "closed";
 }
 
 function atHost(error: EbpfError, state: State): EbpfError {

@@ -17,7 +17,13 @@ import { describe } from "./describe";
 const DIAL_SECONDS = 3;
 
 export interface Planner {
-  plan(connection: Connection, spec: Spec, sources: Source[]): Promise<Problem[]>;
+  /** `blame` finds the property of an error that names none. */
+  plan(
+    connection: Connection,
+    spec: Spec,
+    sources: Source[],
+    blame: (error: EbpfError) => string | undefined,
+  ): Promise<Problem[]>;
 }
 
 export function createPlanner(openSession: OpenSession, report: (message: string) => void): Planner {
@@ -41,7 +47,7 @@ export function createPlanner(openSession: OpenSession, report: (message: string
   }
 
   return {
-    async plan(connection, spec, sources) {
+    async plan(connection, spec, sources, blame) {
       const host = hostLabel(connection);
       let opening = hosts.get(host);
       if (opening === undefined) hosts.set(host, (opening = dial(connection, host)));
@@ -72,7 +78,10 @@ export function createPlanner(openSession: OpenSession, report: (message: string
       }
       return result.problems
         .map((wire) => EbpfError.fromWire(wire))
-        .map((error) => ({ property: error.context.property ?? "", reason: describe(error, place) }));
+        .map((error) => ({
+          property: error.context.property ?? blame(error) ?? "",
+          reason: describe(error, place),
+        }));
     },
   };
 }

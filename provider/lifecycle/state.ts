@@ -2,12 +2,15 @@
 import { EbpfError } from "../errors";
 import type { CommonInputs } from "../resources/resource";
 
+/** Plain JSON by property. */
+export type Properties = Record<string, unknown>;
+
 export interface State extends CommonInputs {
   incarnation: string;
 }
 
 /** Fails with `invalid` for a state that somebody wrote by hand and left incomplete. */
-export function stateOf(kind: string, id: string, outputs: Record<string, unknown>): State {
+export function stateOf(kind: string, id: string, outputs: Properties): State {
   const connection = outputs["connection"] as { host?: unknown } | undefined;
   const missing = [
     ...(typeof connection?.host === "string" ? [] : ["connection.host"]),
@@ -29,7 +32,7 @@ export class PartialError extends Error {
   constructor(
     override readonly cause: EbpfError,
     readonly id: string,
-    readonly properties: Record<string, unknown>,
+    readonly properties: Properties,
   ) {
     super(cause.message);
   }

@@ -1,6 +1,6 @@
 /** Attachment: one program on one hook. */
 import { z } from "zod";
-import type { Problem } from "../errors";
+import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";
 import { type HookName, hookNames, hooks } from "./attachments";
 import type { AttachmentHook } from "./attachments/hook";
@@ -55,6 +55,15 @@ export const attachment: ResourceDefinition<AttachmentInputs> = {
       entries: [],
       links: [{ name: "link", program: { spec, entrypoint }, hook: hook.toHook(hookArgs) }],
     };
+  },
+  blame(error, checked) {
+    const { name, hook } = hookOf(checked);
+    if (!EbpfError.is(error, "not-found"))
+      return EbpfError.is(error, "conflict", "unsupported") ? name : undefined;
+    const { what } = error.details;
+    if (what === "Spec" || what === "entrypoint" || what === "programs") return "program";
+    const found = hook.finds[what];
+    return found === undefined ? undefined : `${name}.${found}`;
   },
   outputs: (_checked, status) => ({ link: status.links["link"] ?? null }),
 };

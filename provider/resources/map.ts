@@ -128,6 +128,7 @@ export const map: ResourceDefinition<MapInputs, CheckedMapInputs> = {
     const part = { ...mapShape(shape), name, mapDataPolicy };
     return { format: SPEC_FORMAT, id: specId, objects: [], maps: [part], entries: [], links: [] };
   },
+  blame: (error) => (EbpfError.is(error, "data-loss") ? "mapDataPolicy" : undefined),
   outputs: ({ shape }, status) => ({ status: status.maps[shape.name] ?? null }),
   replaces(olds, news) {
     const before = (olds as Partial<CheckedMapInputs>).shape?.type;

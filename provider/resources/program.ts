@@ -132,6 +132,11 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
       links: [],
     };
   },
+  blame(error) {
+    if (EbpfError.is(error, "verifier")) return "source";
+    if (EbpfError.is(error, "data-loss")) return "mapDataPolicy";
+    return EbpfError.is(error, "not-found") && error.details.what === "map" ? "maps" : undefined;
+  },
   outputs: (_checked, status) => ({ entrypoints: status.programs, loadedMaps: status.maps }),
   settle(olds, news) {
     const before = (olds as Partial<CheckedProgram>).object;

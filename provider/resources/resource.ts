@@ -3,7 +3,7 @@
  * provider/lifecycle.ts runs check, diff, create, read, update and delete for all of them.
  */
 import { z } from "zod";
-import type { Problem } from "../errors";
+import type { EbpfError, Problem } from "../errors";
 import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { Source, SourceRequest } from "../sources/source";
@@ -54,6 +54,8 @@ export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Ch
    * a C source whose text is the same, compiled by another clang).
    */
   settle?(olds: Checked, news: Checked): Checked;
+  /** The property that an error of the host is about, where the host could not know; undefined: the whole resource. */
+  blame?(error: EbpfError, checked: Checked): string | undefined;
   /** Properties, besides the target's host and port, whose change replaces the resource. */
   replaces?(olds: Checked, news: Checked): string[];
 }

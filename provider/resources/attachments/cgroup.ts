@@ -44,5 +44,6 @@ export const cgroup: AttachmentHook<z.output<typeof inputs>> = {
       (attachType === undefined ? undefined : wrongAttachType(hook, program, [attachType]))
     );
   },
+  finds: { cgroup: "path" },
   toHook: ({ path, type }) => ({ type: "cgroup", path, attach: type }),
 };

@@ -10,6 +10,8 @@ export interface AttachmentHook<Args = unknown> {
   /** Why the program cannot run there; undefined when it can. */
   misfit(program: CheckedProgramRef, args: Args): string | undefined;
   toHook(args: Args): Hook;
+  /** What the host may not find (`what` of a `not-found`) → the property that names it. */
+  finds: Record<string, string>;
 }
 
 /** Of hooks on a network interface. */
@@ -25,6 +27,8 @@ export const interfaceInputs = {
     example: "blue",
   }),
 };
+
+export const interfaceFinds = { interface: "interface", "network namespace": "netns" };
 
 /** The usual reason of a misfit: the program's type. */
 export function wrongType(hook: string, program: CheckedProgramRef, types: string[]): string | undefined {

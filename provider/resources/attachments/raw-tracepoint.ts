@@ -13,5 +13,6 @@ export const rawTracepoint: AttachmentHook<z.output<typeof inputs>> = {
   name: "rawTracepoint",
   inputs,
   misfit: (program) => wrongType("rawTracepoint", program, ["raw_tracepoint", "raw_tracepoint_writable"]),
+  finds: { tracepoint: "name" },
   toHook: ({ name }) => ({ type: "rawTracepoint", name }),
 };

@@ -1,6 +1,6 @@
 /** Hook `tc`: a clsact filter in direct-action mode. All kernels; prefer `tcx` from Linux 6.6. */
 import { z } from "zod";
-import { type AttachmentHook, interfaceInputs, wrongType } from "./hook";
+import { type AttachmentHook, interfaceFinds, interfaceInputs, wrongType } from "./hook";
 
 const inputs = z.strictObject({
   ...interfaceInputs,
@@ -20,5 +20,6 @@ export const tc: AttachmentHook<z.output<typeof inputs>> = {
   inputs,
   // an attach type in the section name is a hint to libbpf only: the kernel takes either direction
   misfit: (program) => wrongType("tc", program, ["sched_cls"]),
+  finds: interfaceFinds,
   toHook: ({ netns, ...args }) => ({ type: "tc", ...args, ...(netns === undefined ? {} : { netns }) }),
 };

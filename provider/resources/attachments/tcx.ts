@@ -1,6 +1,6 @@
 /** Hook `tcx`: ingress or egress of an interface with an order among programs. Linux 6.6. */
 import { z } from "zod";
-import { type AttachmentHook, interfaceInputs, wrongType } from "./hook";
+import { type AttachmentHook, interfaceFinds, interfaceInputs, wrongType } from "./hook";
 
 const anchor = z.union(
   [z.strictObject({ spec: z.string().min(1) }), z.strictObject({ programName: z.string().min(1).max(15) })],
@@ -33,6 +33,7 @@ export const tcx: AttachmentHook<z.output<typeof inputs>> = {
   inputs,
   // an attach type in the section name is a hint to libbpf only: the kernel takes either direction
   misfit: (program) => wrongType("tcx", program, ["sched_cls"]),
+  finds: { ...interfaceFinds, anchor: "order" },
   toHook: ({ netns, order, ...args }) => ({
     type: "tcx",
     ...args,

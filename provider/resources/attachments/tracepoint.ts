@@ -16,5 +16,6 @@ export const tracepoint: AttachmentHook<z.output<typeof inputs>> = {
   name: "tracepoint",
   inputs,
   misfit: (program) => wrongType("tracepoint", program, ["tracepoint"]),
+  finds: { tracepoint: "event" },
   toHook: ({ event }) => ({ type: "tracepoint", event }),
 };

@@ -1,6 +1,6 @@
 /** Hook `xdp`: the earliest point of receive, in the driver or just after it. */
 import { z } from "zod";
-import { type AttachmentHook, interfaceInputs, wrongAttachType, wrongType } from "./hook";
+import { type AttachmentHook, interfaceFinds, interfaceInputs, wrongAttachType, wrongType } from "./hook";
 
 const inputs = z.strictObject({
   ...interfaceInputs,
@@ -23,5 +23,6 @@ export const xdp: AttachmentHook<z.output<typeof inputs>> = {
   name: "xdp",
   inputs,
   misfit: (program) => wrongType("xdp", program, ["xdp"]) ?? wrongAttachType("xdp", program, ["xdp"]),
+  finds: interfaceFinds,
   toHook: ({ netns, ...args }) => ({ type: "xdp", ...args, ...(netns === undefined ? {} : { netns }) }),
 };

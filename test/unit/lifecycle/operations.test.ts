@@ -51,7 +51,7 @@ describe("operations", () => {
       const error = new EbpfError("conflict", "attach xdp to eth0: the hook is taken", { owner: "cilium" });
       host.failure = { verb: "apply", error };
       await assert.rejects(lifecycle.create(kind, inputs), (thrown: Error) => {
-        assert.equal(thrown.message, "deploy@edge-1: attach xdp to eth0: the hook is taken");
+        assert.equal(thrown.message, "xdp: deploy@edge-1: attach xdp to eth0: the hook is taken");
         return !(thrown instanceof PartialError);
       });
     });

@@ -1,0 +1,80 @@
+/** Apply: brings a host to what checked inputs say, and knows how certain the outcome is. */
+import { EbpfError } from "../errors";
+import { parseSpecId } from "../protocol/spec-id";
+import type { CommonInputs, ResourceDefinition } from "../resources/resource";
+import type { OpenSources } from "../sources/source";
+import { hostLabel } from "../transport/connection";
+import type { AgentSession } from "../transport/session";
+import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
+import { withoutConnection } from "./credentials";
+import { describe } from "./describe";
+import { outputsOf } from "./observe";
+import { PartialError, type Properties } from "./state";
+
+export interface Tools {
+  openSources: OpenSources;
+  /** The session with the host of these inputs, with the credentials of the moment. */
+  open(inputs: CommonInputs): Promise<AgentSession>;
+  report(message: string): void;
+}
+
+/** Between two lines about the progress of one apply. */
+const PROGRESS_MS = 5000;
+
+/**
+ * Sends local files and the Spec; returns the outputs of what then runs.
+ * Fails with PartialError once the host may have done it, else with an error after which nothing has changed.
+ */
+export async function apply(
+  { openSources, open, report }: Tools,
+  definition: ResourceDefinition,
+  id: string,
+  checked: CommonInputs,
+  incarnation: string,
+): Promise<Properties> {
+  const host = hostLabel(checked.connection);
+  const { name } = parseSpecId(checked.specId);
+  let session: AgentSession | undefined;
+  let sent = false;
+  try {
+    const sources = await openSources(definition.sources(checked));
+    const spec = definition.compile(checked);
+    verifyUnchanged(spec, sources);
+    session = await open(checked);
+    await putBlobs(session, blobsOf(sources), (message) => report(`${name}: ${message}`));
+    sent = true;
+    const status = await session.call(
+      "apply",
+      { spec, inputs: withoutConnection(checked), incarnation },
+      { onProgress: atMostEvery(PROGRESS_MS, ({ message }) => report(`${name}: ${message}`)) },
+    );
+    for (const note of status.notes) report(`${name}: on ${host}: ${note}`);
+    return outputsOf(definition, checked, incarnation, status, spec);
+  } catch (thrown) {
+    const error = EbpfError.from(thrown);
+    const kernel = session?.hello.kernel;
+    const property = error.context.property ?? definition.blame?.(error, checked);
+    const cause = describe(error, kernel === undefined ? { host } : { host, kernel });
+    const text = property === undefined ? cause : `${property}: ${cause}`;
+    const told = new EbpfError(error.code, text, error.details, { cause: error });
+    if (!sent || !isUncertain(error)) throw told;
+    const drift = [`apply was sent to ${host} and not confirmed: ${error.message}`];
+    throw new PartialError(told, id, { ...checked, incarnation, drift });
+  }
+}
+
+/** The verb was sent and its answer lost, or its undo was: the host may have carried it out. */
+function isUncertain(error: EbpfError): boolean {
+  if (EbpfError.is(error, "mixed", "cancelled")) return true;
+  return EbpfError.is(error, "transport") && error.details.phase === "closed";
+}
+
+/** Drops what comes too soon after the one before. */
+function atMostEvery<T>(milliseconds: number, act: (value: T) => void): (value: T) => void {
+  let next = Date.now() + milliseconds;
+  return (value) => {
+    if (Date.now() < next) return;
+    next = Date.now() + milliseconds;
+    act(value);
+  };
+}

@@ -1,0 +1,37 @@
+/** Observe: what a host holds of a resource, as state. */
+import type { Spec } from "../protocol/spec";
+import type { Status } from "../protocol/status";
+import type { CommonInputs, ResourceDefinition } from "../resources/resource";
+import type { Tools } from "./apply";
+import { driftTexts } from "./drift";
+import type { Properties, State } from "./state";
+
+/**
+ * `null` when the host holds nothing. The host's Record says which inputs were applied last, which a state that was
+ * never written back may not know; `reached` says the connection, the state the incarnation.
+ */
+export async function observe(
+  { open }: Tools,
+  definition: ResourceDefinition,
+  reached: CommonInputs,
+  state: State,
+): Promise<{ inputs: Properties; outputs: Properties } | null> {
+  const session = await open(reached);
+  const observed = await session.call("observe", { id: state.specId });
+  if (observed === null) return null;
+  const { connection, specId } = reached;
+  const inputs = { ...(observed.inputs as Properties), connection, specId, drift: [] };
+  const checked = inputs as unknown as CommonInputs;
+  const spec = definition.compile(checked);
+  return { inputs, outputs: outputsOf(definition, checked, state.incarnation, observed.status, spec) };
+}
+
+export function outputsOf(
+  definition: ResourceDefinition,
+  checked: CommonInputs,
+  incarnation: string,
+  status: Status,
+  spec: Spec,
+): Properties {
+  return { ...definition.outputs(checked, status), ...checked, incarnation, drift: driftTexts(status, spec) };
+}
