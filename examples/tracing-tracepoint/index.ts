@@ -4,7 +4,7 @@ import * as ebpf from "pulumi-ebpf";
 const config = new pulumi.Config();
 const connection = config.requireObject<ebpf.ConnectionArgs>("connection");
 const ignored = config.getObject<string[]>("ignored") ?? ["sshd"];
-/** Id of a cgroup; its inode number. */
+/** Id of a cgroup v2, which is the inode number of its directory; 0 for all. */
 const onlyCgroup = config.get("onlyCgroup") ?? "0";
 
 const exec = new ebpf.Program("exec", {

@@ -35,9 +35,6 @@ struct {
 /* cgroup (v2) whose own processes are counted, by its id; 0 counts everybody's */
 const volatile __u64 only_cgroup = 0;
 
-/* id of the only cgroup v2 whose processes are counted; 0 counts all */
-const volatile __u64 only_cgroup = 0;
-
 SEC("tracepoint/sched/sched_process_exec")
 int count_exec(void *ctx)
 {
@@ -46,8 +43,6 @@ int count_exec(void *ctx)
 	struct started *started;
 
 	if (only_cgroup && bpf_get_current_cgroup_id() != only_cgroup)
-		return 0;
-	if (only_cgroup && only_cgroup != bpf_get_current_cgroup_id())
 		return 0;
 
 	bpf_get_current_comm(command.comm, sizeof(command.comm));
