@@ -1,6 +1,6 @@
 // Builds what the operator's side delivers to hosts: dist/agent/agent.js, our libbpf per architecture, manifest.json.
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -18,10 +18,8 @@ export async function bundleAgent({
 } = {}) {
   const packages = readJson("provider/transport/platform-packages.json");
   checkPins(packages);
-  rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { recursive: true });
 
-  await build({
+  const { outputFiles } = await build({
     entryPoints: [entry],
     outfile: join(directory, "agent.js"),
     bundle: true,
@@ -33,15 +31,16 @@ export async function bundleAgent({
     // koffi's loader requires its native package by name: delivered beside agent.js in node_modules
     external: ["@koromix/*"],
     logLevel: "warning",
+    write: false,
   });
+  writeChanged(join(directory, "agent.js"), outputFiles[0].contents);
 
   const manifest = {};
   for (const [architecture, { koffi }] of Object.entries(packages)) {
     const files = [{ ...describe(directory, "agent.js"), path: "agent.js" }];
     if (libraries[architecture]) {
       const source = join(architecture, "libbpf.so.1");
-      mkdirSync(join(directory, architecture));
-      copyFileSync(libraries[architecture], join(directory, source));
+      writeChanged(join(directory, source), readFileSync(libraries[architecture]));
       files.push({ ...describe(directory, source), path: "libbpf.so.1" });
     }
     for (const { path, sha256, size } of koffi.files) {
@@ -55,8 +54,16 @@ export async function bundleAgent({
     }
     manifest[architecture] = { digest: digest(files), files };
   }
-  writeFileSync(join(directory, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeChanged(join(directory, "manifest.json"), Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
   return manifest;
+}
+
+/** A build that changes nothing touches nothing: a program that reads the bundle meanwhile is not disturbed. */
+function writeChanged(path, bytes) {
+  if (existsSync(path) && readFileSync(path).equals(bytes)) return;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, bytes);
+  renameSync(`${path}.new`, path);
 }
 
 function describe(directory, source) {

@@ -3,9 +3,6 @@
  * Owns: their pins and the download with the user's npm settings. Does not own: what becomes of the files (bundle.ts).
  */
 import { dirname } from "node:path";
-import Config from "@npmcli/config";
-import definitions from "@npmcli/config/lib/definitions";
-import pacote from "pacote";
 import { EbpfError } from "../errors";
 import pins from "./platform-packages.json";
 
@@ -24,6 +21,8 @@ export const platformPackages: Record<Architecture, { koffi: PinnedPackage; node
 /** Unpacks a package into a directory. */
 export async function extractPackage({ name, version, integrity }: PinnedPackage, to: string): Promise<void> {
   try {
+    // rarely needed, and a quarter of a second to load
+    const { default: pacote } = await import("pacote");
     await pacote.extract(`${name}@${version}`, to, { ...(await npmSettings()), integrity });
   } catch (error) {
     throw new EbpfError(
@@ -37,6 +36,8 @@ export async function extractPackage({ name, version, integrity }: PinnedPackage
 
 /** Registry, certificates, proxy and credentials as npm itself would use them here. */
 async function npmSettings(): Promise<Record<string, unknown>> {
+  const { default: Config } = await import("@npmcli/config");
+  const { default: definitions } = await import("@npmcli/config/lib/definitions/index.js");
   const config = new Config({
     ...definitions,
     argv: [],

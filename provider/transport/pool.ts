@@ -13,7 +13,6 @@ import type { DialOptions, Line } from "./line";
 import { openLocal } from "./local";
 import { openOpenssh, sshFailed } from "./openssh";
 import type { AgentSession, CallOptions, OpenOptions, OpenSession } from "./session";
-import { dialSsh2 } from "./ssh2";
 
 /** sshd and the operator's memory bear that many; a finished wave's sessions make room for the next one's. */
 const LIVE_SESSIONS = 64;
@@ -207,6 +206,8 @@ class PooledSession implements AgentSession {
   private async dial(transport: NonNullable<Connection["transport"]>, options: DialOptions): Promise<Line> {
     if (transport === "local") return openLocal(this.host);
     if (transport === "openssh") return openOpenssh(this.connection, options);
+    // ssh2 takes a while to load, and a preview that dials nothing needs none of it
+    const { dialSsh2 } = await import("./ssh2.js");
     return dialSsh2(this.connection, options);
   }
 
