@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import ts from "typescript";
+import { readObject } from "../../../provider/btf";
+import { withTables } from "../../../provider/schema/tables";
+import { openSources } from "../../../provider/sources";
+import type { ObjectSource } from "../../../provider/sources/source";
+
+const root = resolve(__dirname, "../../..");
+
+describe("README.md", () => {
+  const text = readFileSync(join(root, "README.md"), "utf8");
+
+  it("has the properties of every resource as the schemas have them (npx tsx scripts/docs.ts)", () => {
+    assert.equal(text, withTables(text));
+  });
+
+  it("has a table for each kind of resource and hook", () => {
+    const named = [...text.matchAll(/<!-- table: (\w+) -->/g)].map(([, name]) => name);
+    const expected = ["Program", "Map", "MapEntries", "Attachment", "connection"];
+    const hooks = ["xdp", "tcx", "tc", "cgroup", "tracepoint", "rawTracepoint"];
+    assert.deepEqual(named.sort(), [...expected, ...hooks].sort());
+  });
+
+  it("links to files and headings that exist", () => {
+    const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(
+      ([, heading]) => `#${heading!.toLowerCase().replace(/ /g, "-")}`,
+    );
+    for (const [, target] of text.matchAll(/\]\((?!https:)([^)]+)\)/g)) {
+      if (target!.startsWith("#")) assert.ok(headings.includes(target!), target);
+      else assert.ok(existsSync(resolve(root, target!)), target);
+    }
+  });
+
+  describe("its first program", () => {
+    let directory: string;
+    before(() => (directory = mkdtempSync(join(tmpdir(), "ebpf-readme-"))));
+    after(() => rmSync(directory, { recursive: true }));
+
+    it("compiles from C to an object with the names that the program uses", async () => {
+      const path = join(directory, "count.bpf.c");
+      writeFileSync(path, block("c"));
+      const [source] = await openSources([
+        { kind: "object", property: "source", path, includes: [], defines: {} },
+      ]);
+      const { entrypoints, maps } = readObject((source as ObjectSource).bytes);
+      assert.deepEqual(Object.keys(entrypoints), ["count"]);
+      assert.deepEqual(Object.keys(maps), ["packets"]);
+    });
+
+    it("has no type error", function () {
+      this.timeout(60_000);
+      const file = join(directory, "index.ts");
+      writeFileSync(file, block("ts"));
+      const program = ts.createProgram([file], {
+        strict: true,
+        noEmit: true,
+        skipLibCheck: true,
+        target: ts.ScriptTarget.ES2023,
+        module: ts.ModuleKind.CommonJS,
+        typeRoots: [join(root, "node_modules/@types")],
+        types: ["node"],
+        baseUrl: root,
+        paths: { "pulumi-ebpf": ["sdk/nodejs/index.ts"], "@pulumi/pulumi": ["node_modules/@pulumi/pulumi"] },
+      });
+      const messages = ts
+        .getPreEmitDiagnostics(program)
+        .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, " "));
+      assert.deepEqual(messages, []);
+    });
+  });
+
+  function block(language: string): string {
+    const [, code] = new RegExp(`\\n\`\`\`${language}\\n([^]*?)\`\`\``).exec(text) ?? [];
+    assert.ok(code !== undefined);
+    return code;
+  }
+});
