@@ -46,8 +46,8 @@ export async function programOnEth0(host: TestHost): Promise<number | undefined>
   return link?.xdp?.prog?.id;
 }
 
-/** All pins of the host. */
+/** All pins of the host; `*.debug` are the kernel's own. */
 export async function bpffsOf(host: TestHost): Promise<string[]> {
-  const { stdout } = await host.exec(["find", "/sys/fs/bpf", "-mindepth", "1", "-type", "f"]);
+  const { stdout } = await host.exec(["find", "/sys/fs/bpf", "-type", "f", "!", "-name", "*.debug"]);
   return stdout.split("\n").filter((line) => line !== "");
 }

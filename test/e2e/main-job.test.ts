@@ -82,8 +82,8 @@ describe("Given a stack with a filter, its entries and its attachment", function
     assert.equal(await programOnEth0(lab.host()), undefined);
     const check = await project.preview({ args: ["--refresh", "--expect-no-changes"], check: false });
     assert.notEqual(check.code, 0);
-    const { stdout } = await project.refresh();
-    assert.match(stdout, /drift/);
+    const { stdout } = await project.refresh({ args: ["--diff"] });
+    assert.match(stdout, /drift.*detached/s);
     const { stdout: plan } = await project.preview();
     assert.match(plan, /detached/);
     await project.up();

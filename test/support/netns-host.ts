@@ -221,11 +221,10 @@ export class NetnsHost implements TestHost {
     return path;
   }
 
-  /** Puts a file on the host. */
+  /** Puts a file on the host, in place of one that may be running. */
   async write(path: string, text: string | Buffer, mode = "644"): Promise<void> {
-    await this.exec(["sh", "-c", `mkdir -p "$(dirname "$0")" && cat > "$0" && chmod ${mode} "$0"`, path], {
-      input: text,
-    });
+    const script = `mkdir -p "$(dirname "$0")" && cat > "$0.$$" && chmod ${mode} "$0.$$" && mv "$0.$$" "$0"`;
+    await this.exec(["sh", "-c", script, path], { input: text });
   }
 
   /** The data path anew, after `removeInterface("eth0")`. */

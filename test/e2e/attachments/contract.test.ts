@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { CheckFailed, ManagedResource } from "../../support/managed-resource";
 import { Lab } from "../../support/lab";
+import { bpffsOf } from "../filter";
 import { guarded, kinds } from "./kinds";
 import { startProbe } from "./probe";
 
@@ -124,8 +125,7 @@ for (const kind of kinds) {
       await attachment.delete();
       assert.equal(await attachment.refresh(), null);
       await program.delete();
-      const { stdout } = await lab.host().exec(["find", "/sys/fs/bpf", "-mindepth", "1", "-type", "f"]);
-      assert.equal(stdout, "");
+      assert.deepEqual(await bpffsOf(lab.host()), []);
     });
   });
 }
