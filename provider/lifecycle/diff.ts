@@ -1,7 +1,6 @@
 /** What differs between a state and new inputs, per property path. No I/O. */
-import { canonicalJson } from "../protocol/spec";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
-import { type Path, propertyPath, UNKNOWN } from "./unknowns";
+import { type Path, propertyPath } from "./unknowns";
 
 /** As the engine's PropertyDiff kinds. */
 export type ChangeKind = "add" | "delete" | "update" | "add-replace" | "delete-replace" | "update-replace";
@@ -71,21 +70,21 @@ interface Difference {
 }
 
 function differences(before: unknown, after: unknown, path: Path): Difference[] {
-  const property = propertyPath(path);
-  if (before === undefined && after === undefined) return [];
-  if (before === undefined) return [{ property, kind: "add" }];
-  if (after === undefined) return [{ property, kind: "delete" }];
-  if (after !== UNKNOWN && Array.isArray(before) && Array.isArray(after)) {
+  if (before === after) return [];
+  const all = (kind: Difference["kind"]) => [{ property: propertyPath(path), kind }];
+  if (before === undefined) return all("add");
+  if (after === undefined) return all("delete");
+  if (Array.isArray(before) && Array.isArray(after)) {
     const inner = Array.from({ length: Math.max(before.length, after.length) }, (_, index) =>
       differences(before[index], after[index], [...path, index]),
     ).flat();
-    return inner.length > MOST_PER_ARRAY ? [{ property, kind: "update" }] : inner;
+    return inner.length > MOST_PER_ARRAY ? all("update") : inner;
   }
   if (isObject(before) && isObject(after)) {
     const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
     return [...keys].flatMap((key) => differences(before[key], after[key], [...path, key]));
   }
-  return canonicalJson(before) === canonicalJson(after) ? [] : [{ property, kind: "update" }];
+  return all("update");
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

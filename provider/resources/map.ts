@@ -1,20 +1,13 @@
 /** Map: a map of its own, which Programs share. */
 import { z } from "zod";
-import {
-  type DeclaredType,
-  type MapInfo,
-  parseType,
-  readObject,
-  takesBtf,
-  type TypeLayout,
-  writeBtf,
-} from "../btf";
+import { type DeclaredType, type MapInfo, parseType, takesBtf, type TypeLayout, writeBtf } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { type MapShape, SPEC_FORMAT } from "../protocol/spec";
 import { parseSpecId } from "../protocol/spec-id";
 import type { ObjectSource } from "../sources/source";
 import { available } from "./closest";
 import { type CheckedShape, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType, shapeOf } from "./map-shape";
+import { objectInfo } from "./object-info";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
 
 const flagNames = Object.keys(MAP_FLAGS) as [MapFlag, ...MapFlag[]];
@@ -189,13 +182,9 @@ function layoutOfTemplate(template: MapInfo | undefined, part: "key" | "value"):
   return template[part] ?? (size === 0 ? undefined : { kind: "bytes", size });
 }
 
-function templateOf(
-  name: string,
-  { bytes, fileName }: ObjectSource,
-  problems: Problem[],
-): MapInfo | undefined {
+function templateOf(name: string, source: ObjectSource, problems: Problem[]): MapInfo | undefined {
   try {
-    const own = Object.values(readObject(bytes).maps).filter(({ internal }) => internal !== true);
+    const own = Object.values(objectInfo(source).maps).filter(({ internal }) => internal !== true);
     const found = own.find((candidate) => candidate.name === name);
     if (found !== undefined) return found;
     const names = available(
@@ -203,7 +192,7 @@ function templateOf(
       name,
       own.map((candidate) => candidate.name),
     );
-    problems.push({ property: "btf.map", reason: `${fileName} has no map "${name}"; ${names}` });
+    problems.push({ property: "btf.map", reason: `${source.fileName} has no map "${name}"; ${names}` });
   } catch (thrown) {
     if (!EbpfError.is(thrown, "invalid")) throw thrown;
     problems.push({ property: "btf.source", reason: thrown.render() });

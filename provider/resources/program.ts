@@ -1,10 +1,11 @@
 /** Program: one object file, its entrypoints, maps and globals. */
 import { z } from "zod";
-import { encodeInto, type ObjectInfo, readObject, type TypeLayout } from "../btf";
+import { encodeInto, type ObjectInfo, type TypeLayout } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";
 import type { ObjectSource } from "../sources/source";
 import { available } from "./closest";
+import { objectInfo } from "./object-info";
 import { mapRefSchema } from "./references";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
 
@@ -90,9 +91,9 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
     { kind: "object", property: "source", path: source, includes, defines },
   ],
   resolve(args, [source]) {
-    const { bytes, fileName, blob, sourceDigest } = source as ObjectSource;
+    const { fileName, blob, sourceDigest } = source as ObjectSource;
     const problems: Problem[] = [];
-    const info = read(bytes, problems);
+    const info = read(source as ObjectSource, problems);
     if (info === undefined) return { problems };
     const object = {
       fileName,
@@ -145,9 +146,9 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
   },
 };
 
-function read(bytes: Uint8Array, problems: Problem[]): ObjectInfo | undefined {
+function read(source: ObjectSource, problems: Problem[]): ObjectInfo | undefined {
   try {
-    const info = readObject(bytes);
+    const info = objectInfo(source);
     if (info.legacyMaps) {
       problems.push({
         property: "source",
