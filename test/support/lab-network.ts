@@ -8,6 +8,10 @@ import { run } from "./command.js";
 /** Name of every namespace, cgroup and interface that a lab makes: `pe-…`. */
 export const prefix = "pe-";
 
+/** Beginning of this process's own names, and of its temporary directories: how residue is told from another run's. */
+export const ownPrefix = `${prefix}${process.pid.toString(36)}-`;
+export const temporaryPrefix = `pulumi-ebpf-${ownPrefix}`;
+
 export class LabNetwork {
   readonly client: string;
   readonly clientAddress: string;

@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CommandOptions, type CommandResult, run } from "./command.js";
 import { type TestClient, type TestSite } from "./host.js";
-import { claimSubnet, LabNetwork, prefix } from "./lab-network.js";
+import { claimSubnet, LabNetwork, ownPrefix } from "./lab-network.js";
 import { type HostOptions, NetnsHost } from "./netns-host.js";
 import { makeSshKey } from "./ssh-keys.js";
 
@@ -37,7 +37,7 @@ export class Lab implements TestSite {
   private readonly directory: string;
 
   private constructor(options: HostOptions[], subnet: number) {
-    const id = `${prefix}${process.pid.toString(36)}-${made++}`;
+    const id = `${ownPrefix}${made++}`;
     this.directory = mkdtempSync(join(tmpdir(), `pulumi-ebpf-${id}-`));
     this.network = new LabNetwork(
       id,

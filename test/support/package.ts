@@ -31,8 +31,8 @@ export async function installPackage(directory: string): Promise<void> {
 /** One directory per set of dependencies, and from it one per tarball. */
 async function makeTemplate(): Promise<string> {
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
-  const { "@pulumi/pulumi": pulumi, typescript } = manifest.devDependencies;
-  const tools = { "@pulumi/pulumi": pulumi, typescript };
+  const { "@pulumi/pulumi": pulumi, "@types/node": node, typescript } = manifest.devDependencies;
+  const tools = { "@pulumi/pulumi": pulumi, "@types/node": node, typescript };
   const key = digest(JSON.stringify([manifest.dependencies, tools]));
   const work = mkdtempSync(join(tmpdir(), "pulumi-ebpf-pack-"));
   try {

@@ -8,6 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { type CommandResult, run } from "./command.js";
+import { temporaryPrefix } from "./lab-network.js";
 import { installPackage } from "./package.js";
 
 export interface ProjectOptions {
@@ -82,12 +83,14 @@ export class PulumiProject {
 
   static async create(options: ProjectOptions): Promise<PulumiProject> {
     const { program, config = {}, name = "test", stack = "dev" } = options;
-    const directory = mkdtempSync(join(tmpdir(), `pulumi-ebpf-project-`));
+    const directory = mkdtempSync(join(tmpdir(), `${temporaryPrefix}project-`));
     const backend = options.backend ?? join(directory, ".state");
     const environment = { ...(await baseEnvironment(directory, backend)), ...options.env };
     const project = new PulumiProject(directory, environment, name, stack, backend);
     try {
-      for (const folder of [backend, join(directory, ".home")]) mkdirSync(folder, { recursive: true });
+      for (const folder of [backend, join(directory, ".home"), join(directory, ".tmp")]) {
+        mkdirSync(folder, { recursive: true });
+      }
       if (typeof program === "string") project.write("index.ts", program);
       else
         cpSync(program.directory, directory, {
@@ -206,6 +209,7 @@ async function baseEnvironment(directory: string, backend: string): Promise<Node
     PATH: path,
     // the operator's own ~/.ssh must not decide a test; caches and npm's settings stay
     HOME: join(directory, ".home"),
+    TMPDIR: join(directory, ".tmp"), // the language host leaves its pipes there
     XDG_CACHE_HOME: process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
     NPM_CONFIG_USERCONFIG: process.env["NPM_CONFIG_USERCONFIG"] ?? join(homedir(), ".npmrc"),
     PULUMI_HOME: join(directory, ".pulumi-home"),

@@ -11,7 +11,7 @@ import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { run } from "./command.js";
-import { prefix } from "./lab-network.js";
+import { ownPrefix, prefix } from "./lab-network.js";
 import { cgroupRoot } from "./netns-host.js";
 
 /** How long the kernel may take to free BPF objects and namespaces: RCU grace periods and workqueues. */
@@ -19,7 +19,6 @@ const graceSeconds = 5;
 
 /** In the environment of every process that the tests start. */
 const marker = "PULUMI_EBPF_TEST_RUN";
-const own = `${prefix}${process.pid.toString(36)}-`;
 const registration = `/run/pulumi-ebpf-test.${process.pid}`;
 
 async function names(command: string[], pick: (row: Record<string, unknown>) => unknown): Promise<string[]> {
@@ -95,7 +94,7 @@ async function assertClean(): Promise<void> {
   while (candidates === undefined || candidates.length > 0) {
     const now = await inventory();
     const alone = otherRuns().length === 0;
-    const fresh = [...now].filter((line) => !before.has(line) && (alone || line.includes(own)));
+    const fresh = [...now].filter((line) => !before.has(line) && (alone || line.includes(ownPrefix)));
     // bpftool loads a program to list programs: only what stays from look to look is residue
     candidates = candidates === undefined ? fresh : candidates.filter((line) => fresh.includes(line));
     if (candidates.length > 0 && Date.now() > deadline) {

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type CommandOptions, type CommandResult, run } from "../../support/command.js";
 import { type Connection, type TestClient, type TestHost, type TestSite } from "../../support/host.js";
+import { temporaryPrefix } from "../../support/lab-network.js";
 import { images, kernelRelease, type KernelName } from "./images.js";
 
 /** Seconds from start to sshd's greeting, without KVM and with another VM beside it. */
@@ -37,7 +38,7 @@ export class Vm implements TestSite {
   /** Resolves when SSH answers and the data path is up. */
   static async boot(kernel: KernelName): Promise<Vm> {
     const image = await images();
-    const directory = mkdtempSync(join(tmpdir(), `pulumi-ebpf-vm-${process.pid}-`));
+    const directory = mkdtempSync(join(tmpdir(), `${temporaryPrefix}vm-`));
     const port = await freePort();
     const qemu = startQemu(image, kernel, port, directory);
     const ssh = new Ssh(image, port, directory, kernel);
