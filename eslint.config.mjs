@@ -39,7 +39,8 @@ function forbidden(folder) {
     ...Object.entries(owners)
       .filter(([, allowed]) => !allowed.includes(folder))
       .map(([name, allowed]) => ({
-        group: [name],
+        // anchored: the package, not a file of ours with its name
+        group: [`/${name}`],
         message: `only ${allowed.join(" and ")} may import ${name}`,
       })),
   ];
