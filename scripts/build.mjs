@@ -55,6 +55,7 @@ async function compile() {
       "--outDir",
       fresh,
     ]);
+    chmodSync(join(fresh, "provider/cli/main.js"), 0o755); // package.json's bin
     rmSync(join(root, "dist"), { recursive: true, force: true });
     renameSync(fresh, join(root, "dist"));
   } finally {
