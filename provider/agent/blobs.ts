@@ -103,10 +103,11 @@ export class Blobs {
     if (this.#held.size !== before) this.announce();
   }
 
-  /** At the end of the session. */
-  releaseAll(): void {
-    this.#held.clear();
-    this.announce();
+  /** At the end of the session. False when nothing was held. */
+  releaseAll(): boolean {
+    if (this.#held.size === 0) return false;
+    this.release([...this.#held]);
+    return true;
   }
 
   /** Removes every blob that is neither named by a Record nor held by a living session. Called under the lock. */

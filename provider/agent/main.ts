@@ -16,7 +16,7 @@ async function main(command: string | undefined): Promise<number> {
       raiseMemlock();
       const session = openSession(new Host());
       await serve(Duplex.from({ readable: process.stdin, writable: process.stdout }), session.handlers);
-      session.close();
+      await session.close();
       return 0;
     }
     case "restore": {
@@ -26,7 +26,7 @@ async function main(command: string | undefined): Promise<number> {
         {},
         { signal: new AbortController().signal, progress: () => undefined },
       );
-      session.close();
+      await session.close();
       process.stdout.write(`${JSON.stringify(results)}\n`);
       for (const { error } of results) if (error !== undefined) log(EbpfError.fromWire(error).render());
       return results.every(({ restored }) => restored) ? 0 : 1;

@@ -35,8 +35,8 @@ declare const AGENT_DIGEST: string | undefined;
 
 export interface Session {
   handlers: Handlers;
-  /** At the end of the connection. */
-  close(): void;
+  /** At the end of the connection: what was sent but never applied goes. */
+  close(): Promise<void>;
 }
 
 export function openSession(host: Host): Session {
@@ -58,7 +58,7 @@ export function openSession(host: Host): Session {
     restore: ({ ids }, context) =>
       restore(host, ids, (params) => applyAlone(host, params, context, "restore")),
   };
-  return { handlers: explained(handlers), close: () => host.blobs.releaseAll() };
+  return { handlers: explained(handlers), close: () => close(host) };
 }
 
 /** Each error leaves in a code that a user can act on. */
@@ -130,6 +130,11 @@ function removeAlone(host: Host, params: RemoveParams, context: CallContext) {
   });
 }
 
+async function close(host: Host): Promise<void> {
+  if (!host.blobs.releaseAll()) return;
+  await host.lock.run("blob.collect", [], () => collectBlobs(host));
+}
+
 function collectBlobs(host: Host): void {
   const named = host.references.namedBlobs();
   if (named !== null) host.blobs.collect(named);
@@ -155,7 +160,10 @@ function alone<T>(
       if (signal.aborted) throw new EbpfError("cancelled", `${verb} ${id}: cancelled`, {});
       host.references.refresh(held.sequence);
       for (const interrupted of new Set([...held.interrupted, id])) {
-        await recover(host, interrupted, () => finishRemoval(host, interrupted, report));
+        const ended = await recover(host, interrupted, () => finishRemoval(host, interrupted, report));
+        if (!ended) continue;
+        host.references.update(interrupted, host.records.read(interrupted), held.sequence);
+        collectBlobs(host);
       }
       return work(held, report);
     },

@@ -21,14 +21,13 @@ export async function transact(work: Work, intent: Intent): Promise<void> {
       await perform(work, action);
       injectFault(intent.verb, index, action.type, "after");
     } catch (error) {
-      if (index > commit) {
+      // once renamed into place the Record is the truth, even if its fsync failed
+      if (index > commit || (index === commit && host.records.read(id)?.revision === intent.to)) {
         work.notes.push(`cleaning up is left to the next operation: ${EbpfError.from(error).message}`);
         return;
       }
       // a removal goes forward only: its intent makes the next verb finish it
       if (intent.verb === "remove") throw error;
-      // the Record may have been renamed into place although its fsync failed
-      if (index === commit && host.records.read(id)?.revision === intent.to) host.records.delete(id);
       const retreat = { host, handles: work.handles, id, revision: intent.to, prior: work.prior };
       await takeBack(retreat, intent, intent.actions.slice(0, index + 1), error);
       throw error;
@@ -70,14 +69,20 @@ export async function takeBack(
 
 /**
  * Ends what a verb that died left half done: an apply before its commit point is undone, a later one and a removal
- * are finished. Never fails because of what it could not set back: the intent stays, the next apply resolves it.
+ * are finished. False when there was nothing to end. Never fails because of what it could not set back: the intent stays, the next apply resolves it.
  */
-export async function recover(host: Host, id: string, finishRemoval: () => Promise<void>): Promise<void> {
+export async function recover(host: Host, id: string, finishRemoval: () => Promise<void>): Promise<boolean> {
   const intent = readIntent(host.roots, id);
-  if (intent === null) return;
-  if (intent.verb === "remove") return finishRemoval();
+  if (intent === null) return false;
+  if (intent.verb === "remove") {
+    await finishRemoval();
+    return true;
+  }
   const record = host.records.read(id);
-  if (record?.revision === intent.to) return finishApply(host, intent);
+  if (record?.revision === intent.to) {
+    await finishApply(host, intent);
+    return true;
+  }
   await withHandles(async (handles: Handles) => {
     try {
       await takeBack({ host, handles, id, revision: intent.to }, intent, intent.actions);
@@ -85,6 +90,7 @@ export async function recover(host: Host, id: string, finishRemoval: () => Promi
       if (!EbpfError.is(error, "mixed")) throw error;
     }
   });
+  return true;
 }
 
 /** The actions behind the commit point, once more: each is content to find its work done. */

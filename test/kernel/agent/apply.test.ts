@@ -25,8 +25,8 @@ describe("apply, observe, remove", () => {
     host = new TestHost();
     network = new PrivateNetwork();
   });
-  afterEach(() => {
-    host.remove();
+  afterEach(async () => {
+    await host.remove();
     network.remove();
   });
 

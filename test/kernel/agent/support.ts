@@ -88,8 +88,8 @@ export class TestHost {
     return fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];
   }
 
-  remove(): void {
-    for (const session of this.sessions) session.close();
+  async remove(): Promise<void> {
+    for (const session of this.sessions) await session.close();
     this.bpffs.remove();
     fs.rmSync(this.folder, { recursive: true });
   }
@@ -115,6 +115,19 @@ export abstract class Agent {
     await this.call("blob.put", {
       blobs: Object.fromEntries(blobs.map((bytes) => [digestOf(bytes), bytes])),
     });
+  }
+
+  /** Puts what the Spec names, out of the given blobs, then applies it. */
+  async deliver(spec: Spec, blobs: Buffer[]): Promise<Status> {
+    const named = JSON.stringify(spec);
+    const chunks = blobs
+      .filter((bytes) => named.includes(digestOf(bytes)))
+      .map((bytes) => bytes.toString())
+      .join();
+    await this.put(
+      ...blobs.filter((bytes) => named.includes(digestOf(bytes)) || chunks.includes(digestOf(bytes))),
+    );
+    return this.apply(spec);
   }
 
   apply(spec: Spec, incarnation = "one", inputs: unknown = {}): Promise<Status> {
