@@ -40,6 +40,8 @@ export interface RpcClient {
   call<V extends Verb>(verb: V, params: ParamsOf<V>, options?: RpcCallOptions): Promise<ResultOf<V>>;
   /** Ends the connection; calls under way, and later ones, fail with `reason`. */
   close(reason?: EbpfError): void;
+  /** Whether the connection has ended; `closed` follows when its last words are known. */
+  readonly over: boolean;
   /** Resolves with the reason once the connection is over. */
   readonly closed: Promise<EbpfError>;
 }
@@ -118,25 +120,31 @@ export interface RpcOptions {
 export function connectRpc(duplex: Duplex, { host, lastWords }: RpcOptions = {}): RpcClient {
   const { connection, ended } = open(duplex);
   let reason: EbpfError | undefined;
+  let over = false;
   let tokens = 0;
 
   const close = (why: EbpfError): void => {
     if (reason !== undefined) return;
+    over = true;
     reason = withHost(why, host);
     connection.dispose();
     duplex.destroy();
   };
   const closed = ended.then(async (ending) => {
+    over = true;
     close(lost(ending, await lastWords?.()));
     return reason!;
   });
 
   return {
+    get over() {
+      return over;
+    },
     closed,
     close: (why = new EbpfError("transport", "use the session: it was closed", { phase: "closed" })) =>
       close(why),
     async call(verb, params, { signal, onProgress } = {}) {
-      if (reason !== undefined) throw reason;
+      if (over) throw await closed;
       if (signal?.aborted) throw withHost(new EbpfError("cancelled", `${verb}: cancelled`, {}), host);
       const source = new CancellationTokenSource();
       const cancel = (): void => source.cancel();

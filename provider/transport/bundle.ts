@@ -35,7 +35,12 @@ export type Variant = "plain" | "node";
 /** Path of the Node executable in a bundle that brings one. */
 export const NODE_PATH = "node";
 
+/** How long compressed files stay in memory, for the next host that needs them. */
+const KEEP_MS = 30_000;
+
 export class Bundles {
+  private readonly recent = new Map<string, Promise<Buffer>>();
+
   private constructor(
     private readonly directory: string,
     private readonly bundles: Record<Architecture, Record<Variant, Bundle>>,
@@ -66,7 +71,18 @@ export class Bundles {
   }
 
   /** A file's bytes, gzipped. Fetched, checked and compressed once, then taken from the cache. */
-  async compressed(architecture: Architecture, file: BundleFile): Promise<Buffer> {
+  compressed(architecture: Architecture, file: BundleFile): Promise<Buffer> {
+    const { sha256 } = file;
+    let bytes = this.recent.get(sha256);
+    if (bytes === undefined) {
+      this.recent.set(sha256, (bytes = this.load(architecture, file)));
+      const forget = (): void => void this.recent.delete(sha256);
+      bytes.then(() => setTimeout(forget, KEEP_MS).unref(), forget);
+    }
+    return bytes;
+  }
+
+  private async load(architecture: Architecture, file: BundleFile): Promise<Buffer> {
     const cached = join(cacheDirectory(), `${file.sha256}.gz`);
     const hit = await readFile(cached).catch(() => undefined);
     if (hit !== undefined && (await unpacksTo(hit, file.sha256))) return hit;

@@ -3,7 +3,7 @@
  * connection states, then ssh-agent, then the identity files of ~/.ssh/config. Does not own: the dial (ssh2.ts).
  */
 import { readFile } from "node:fs/promises";
-import { type AnyAuthMethod, type AuthHandlerMiddleware, createAgent, type ParsedKey, utils } from "ssh2";
+import type { AnyAuthMethod, AuthHandlerMiddleware, ParsedKey } from "ssh2";
 import { EbpfError } from "../errors";
 import type { Proxy } from "./connection";
 import { expandHome, type HostConfig } from "./ssh-config";
@@ -48,7 +48,7 @@ export async function credentials(endpoint: Proxy, config: HostConfig, label: st
   const fromAgent: Attempt[] =
     agent === undefined
       ? []
-      : [{ method: { type: "agent", username, agent: createAgent(agent) }, name: `ssh-agent at ${agent}` }];
+      : [{ method: { type: "agent", username, agent }, name: `ssh-agent at ${agent}` }];
   const fromFiles: Attempt[] = [];
   for (const file of stated ? [] : config.identityFiles) {
     const key = await identity(file, endpoint.privateKeyPassword);
@@ -117,7 +117,7 @@ async function statedKey(endpoint: Proxy, label: string): Promise<{ key: ParsedK
       );
     }
   }
-  const key = parse(text, endpoint.privateKeyPassword);
+  const key = await parse(text, endpoint.privateKeyPassword);
   if (key instanceof Error) throw refuse(key.message, key);
   if (!key.isPrivateKey()) throw refuse("it is a public key", undefined);
   return { key, name: isText ? "privateKey" : path };
@@ -130,11 +130,12 @@ async function identity(
 ): Promise<ParsedKey | string | undefined> {
   const text = await readFile(file, "utf8").catch(() => undefined);
   if (text === undefined) return undefined;
-  const key = parse(text, passphrase);
+  const key = await parse(text, passphrase);
   return key instanceof Error ? `${file} was left out: ${key.message}` : key;
 }
 
-function parse(text: string, passphrase: string | undefined): ParsedKey | Error {
-  const parsed = utils.parseKey(text, passphrase);
+async function parse(text: string, passphrase: string | undefined): Promise<ParsedKey | Error> {
+  const { default: ssh2 } = await import("ssh2");
+  const parsed = ssh2.utils.parseKey(text, passphrase);
   return Array.isArray(parsed) ? parsed[0]! : parsed;
 }

@@ -43,7 +43,11 @@ export async function startAgent(line: Line, bundles: Bundles, options: StartOpt
     await untilStart(talk, bundles, options);
     const rpc = connectRpc(command.stdio, { host, lastWords: () => talk.lastWords() });
     command.stdio.resume();
-    const hello = await rpc.call("hello", { protocol: PROTOCOL_VERSION });
+    const silent = setTimeout(
+      () => rpc.close(talk.error(`start the agent: no answer in ${ANSWER_TIMEOUT_MS / 1000} s`, "exec")),
+      ANSWER_TIMEOUT_MS,
+    );
+    const hello = await rpc.call("hello", { protocol: PROTOCOL_VERSION }).finally(() => clearTimeout(silent));
     return { rpc, hello };
   } catch (error) {
     command.stdio.destroy();

@@ -12,6 +12,7 @@ import { type Agent, startAgent } from "./delivery";
 import type { DialOptions, Line } from "./line";
 import { openLocal } from "./local";
 import { openOpenssh, sshFailed } from "./openssh";
+import { dialSsh2 } from "./ssh2";
 import type { AgentSession, CallOptions, OpenOptions, OpenSession } from "./session";
 
 /** sshd and the operator's memory bear that many; a finished wave's sessions make room for the next one's. */
@@ -27,7 +28,10 @@ export class SessionPool {
   private bundles: Promise<Bundles> | undefined;
 
   /** `bundleDirectory`: dist/agent, unless a test brings its own agent. */
-  constructor(private readonly bundleDirectory?: string) {}
+  constructor(
+    private readonly bundleDirectory?: string,
+    private readonly limit = LIVE_SESSIONS,
+  ) {}
 
   readonly open: OpenSession = async (connection, options = {}) => {
     const key = createHash("sha256")
@@ -52,7 +56,7 @@ export class SessionPool {
 
   /** Resolves when `session` may hold a connection. */
   async admit(session: PooledSession): Promise<void> {
-    while (this.live.size >= LIVE_SESSIONS && !this.live.has(session)) {
+    while (this.live.size >= this.limit && !this.live.has(session)) {
       const idle = [...this.live].find((other) => other.idle);
       if (idle !== undefined) idle.close();
       else await new Promise<void>((resolve) => this.waiting.push(resolve));
@@ -119,7 +123,8 @@ class PooledSession implements AgentSession {
   /** The live agent; dials when there is none, and joins a dial that is under way. */
   async ready(options: OpenOptions): Promise<Agent> {
     for (;;) {
-      if (this.agent !== undefined) return this.agent;
+      if (this.agent?.rpc.over) await this.agent.rpc.closed;
+      if (this.agent !== undefined && !this.agent.rpc.over) return this.agent;
       const opening = (this.opening ??= this.start(options.singleDialSeconds));
       try {
         return await this.join(opening, options);
@@ -206,8 +211,6 @@ class PooledSession implements AgentSession {
   private async dial(transport: NonNullable<Connection["transport"]>, options: DialOptions): Promise<Line> {
     if (transport === "local") return openLocal(this.host);
     if (transport === "openssh") return openOpenssh(this.connection, options);
-    // ssh2 takes a while to load, and a preview that dials nothing needs none of it
-    const { dialSsh2 } = await import("./ssh2.js");
     return dialSsh2(this.connection, options);
   }
 

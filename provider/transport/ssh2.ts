@@ -4,7 +4,7 @@
  * dial (dial-limits.ts).
  */
 import type { Duplex } from "node:stream";
-import { Client, type ServerHostKeyAlgorithm } from "ssh2";
+import type { Client, ServerHostKeyAlgorithm } from "ssh2";
 import { EbpfError } from "../errors";
 import { type Connection, hostLabel, type Proxy } from "./connection";
 import { credentials } from "./credentials";
@@ -16,6 +16,7 @@ import { type HostConfig, parseJump, resolveHost } from "./ssh-config";
 const KEEPALIVE_MS = 10_000;
 /** Unanswered keep-alives after which the connection counts as lost. */
 const KEEPALIVE_LIMIT = 3;
+const GOODBYE_MS = 1_000;
 const EXEC_TIMEOUT_MS = 30_000;
 /** A ProxyJump that leads back to itself ends here. */
 const LONGEST_CHAIN = 8;
@@ -97,14 +98,11 @@ class Chain {
   }
 
   release(): void {
-    this.target?.end();
+    if (this.target !== undefined) endClient(this.target);
     for (const { key, shared } of this.held.splice(0).reverse()) {
       if (--shared.users > 0) continue;
       if (bastions.get(key) === shared) bastions.delete(key);
-      shared.client.then(
-        (client) => client.end(),
-        () => {},
-      );
+      shared.client.then(endClient, () => {});
     }
   }
 
@@ -124,6 +122,12 @@ class Chain {
   }
 }
 
+/** Says goodbye; a host that no longer answers must not keep the process alive. */
+function endClient(client: Client): void {
+  client.end();
+  setTimeout(() => client.destroy(), GOODBYE_MS).unref();
+}
+
 function forward(bastion: Client, { config, name }: Hop, host: string): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     bastion.forwardOut("127.0.0.1", 0, config.host, config.port, (error, channel) => {
@@ -139,10 +143,11 @@ async function connectHop(
   { dialTimeout, signal }: DialOptions,
   through: Duplex | undefined,
 ): Promise<Client> {
+  const { default: ssh2 } = await import("ssh2"); // 0.1 s: not for a preview that dials nothing
   const known = await knownKeys(config, host, endpoint.hostKey);
   const login = await credentials(endpoint, config, host);
   throwIfAborted(signal, host);
-  const client = new Client();
+  const client = new ssh2.Client();
   let refused: EbpfError | undefined;
   let shaken = false;
 
@@ -191,11 +196,17 @@ async function connectHop(
         );
       }
       // an agent that fails is one attempt less: ssh2 goes on to the next
-      if (error.level !== "agent") fail(dialError(`dial ${name}: ${reason(error)}`, host, error));
+      if (error.level === "agent") return;
+      if (error.level === "handshake") return fail(handshakeError(name, host, error));
+      if (shaken && !error.level?.startsWith("client-"))
+        return fail(loginEnded(name, host, error.message, error));
+      fail(dialError(`dial ${name}: ${reason(error)}`, host, error));
     });
-    client.once("close", () =>
-      fail(refused ?? dialError(`dial ${name}: the host closed the connection`, host)),
-    );
+    client.once("close", () => {
+      if (refused !== undefined) fail(refused);
+      else if (shaken) fail(loginEnded(name, host, "the host closed the connection"));
+      else fail(dialError(`dial ${name}: the host closed the connection`, host));
+    });
     client.once("ready", () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", cancel);
@@ -239,6 +250,23 @@ function algorithms(types: string[]): ServerHostKeyAlgorithm[] {
 function dialError(message: string, host: string, cause?: unknown): EbpfError {
   const remedy = "check host and port, that sshd runs there, and that no firewall is between";
   return new EbpfError("transport", message, { phase: "dial" }, { host, remedy, cause });
+}
+
+function handshakeError(name: string, host: string, cause: Error): EbpfError {
+  const remedy = 'bring its sshd up to date, or set transport: "openssh" in the connection';
+  return new EbpfError(
+    "transport",
+    `dial ${name}: ${cause.message}`,
+    { phase: "protocol" },
+    { host, remedy, cause },
+  );
+}
+
+/** Mostly MaxAuthTries. */
+function loginEnded(name: string, host: string, why: string, cause?: unknown): EbpfError {
+  const remedy =
+    "set privateKey in the connection, or IdentitiesOnly in ~/.ssh/config, so that fewer keys are tried";
+  return new EbpfError("transport", `log in to ${name}: ${why}`, { phase: "auth" }, { host, remedy, cause });
 }
 
 /** Node joins the failures of several addresses under an empty message. */

@@ -348,6 +348,38 @@ describe("session", function () {
       }
     });
 
+    it("keeps at most so many sessions alive; one that made room dials again when it is used", async () => {
+      const small = new SessionPool(join(directory, "bundle"), 2);
+      const alive = async (): Promise<number> => {
+        const { stdout } = await host.exec([
+          "sh",
+          "-c",
+          "ls -d /proc/[0-9]*/exe | xargs -n1 readlink | grep -c node",
+        ]);
+        return Number(stdout);
+      };
+      try {
+        for (let i = 0; (await alive().catch(() => 0)) > 0; i++) {
+          assert.ok(i < 50, "agents of earlier tests still run");
+          await new Promise((done) => setTimeout(done, 50));
+        }
+        const sessions = [];
+        for (const perDialTimeout of [11, 12, 13]) {
+          sessions.push(await small.open({ ...host.connection, perDialTimeout }));
+        }
+        await new Promise((done) => setTimeout(done, 500));
+        assert.equal(await alive(), 2);
+        const [first, , third] = sessions.map(({ hello }) => hello.pid);
+        assert.deepEqual(await sessions[0]!.call("blob.has", { digests: ["a"] }), ["a"]);
+        assert.notEqual(sessions[0]!.hello.pid, first);
+        assert.equal(sessions[2]!.hello.pid, third);
+        const busy = sessions.map((session) => session.call("blob.has", { digests: ["b"] }));
+        assert.deepEqual(await Promise.all(busy), [["b"], ["b"], ["b"]]);
+      } finally {
+        small.closeAll();
+      }
+    });
+
     it("leaves one caller out who cancels, and stops when all have", async () => {
       const { port } = await unused();
       const connection = { ...host.connection, host: "127.0.0.1", port, dialErrorLimit: -1 };

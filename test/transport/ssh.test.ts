@@ -212,6 +212,13 @@ describe("ssh", function () {
       );
     });
 
+    it("says so when the host has had enough of wrong keys, and does not dial again", async () => {
+      const keys = Array.from({ length: 8 }, (_, index) => file(`wrong-${index}`, makeSshKey().privateKey));
+      configure(`Host *\n${keys.map((path) => `  IdentityFile ${path}\n`).join("")}`);
+      const message = await refusal("auth", login(bare("privateKey"), { ...once1, dialErrorLimit: 5 }));
+      assert.match(message, /log in to .*IdentitiesOnly/s);
+    });
+
     it("says so when there is nothing to try", async () => {
       configure(`Host *\n  IdentityFile none\n`);
       assert.match(await refusal("auth", login(bare("privateKey"))), /nothing to try/);
