@@ -23,7 +23,9 @@ export async function observe(
   const inputs = { ...(observed.inputs as Properties), connection, specId, drift: [] };
   const checked = inputs as unknown as CommonInputs;
   const spec = definition.compile(checked);
-  return { inputs, outputs: outputsOf(definition, checked, state.incarnation, observed.status, spec) };
+  const outputs = outputsOf(definition, checked, state.incarnation, observed.status, spec);
+  // in the inputs too: a preview shows what differs between inputs, and so says in words what up will repair
+  return { inputs: { ...inputs, drift: outputs["drift"] }, outputs };
 }
 
 export function outputsOf(
