@@ -1,0 +1,84 @@
+#!/usr/bin/env node
+/**
+ * The command `pulumi-ebpf`: what a host can do and what it holds, for people on call, without Pulumi.
+ *
+ * Owns: the command line, the text and JSON that it prints, the exit status. Does not own: anything about hosts or
+ * objects: a command asks what the resources ask, by the same library.
+ */
+import { readFileSync } from "node:fs";
+import { EbpfError } from "../errors";
+import { readSettings } from "../lifecycle/credentials";
+import { closeAll } from "../transport/pool";
+import { readArguments } from "./arguments";
+import type { Command } from "./command";
+import { doctor } from "./doctor";
+import { inspect } from "./inspect";
+import { ls } from "./ls";
+import { types } from "./types";
+
+const commands: Readonly<Record<string, Command>> = { doctor, ls, inspect, types };
+
+const help = `usage: pulumi-ebpf COMMAND … [--json]
+
+  doctor HOST       whether pulumi-ebpf can work with the host, and what its kernel lacks
+  ls HOST           all that Pulumi stacks hold there
+  inspect HOST ID   one of them: what the kernel shows, and drift; ID as ls prints it
+  types OBJECT      an object's programs, maps and globals as TypeScript; a .o or .bpf.c, needs no host
+
+HOST is [user@]host[:port] or an alias of ~/.ssh/config. Its key must be in known_hosts, or given.
+  --identity FILE   private key of the login; else ssh-agent and the keys of ~/.ssh/config
+  --host-key KEY    public key of the host, "ssh-ed25519 AAAA…"
+  --transport WAY   ssh2 (default), openssh (your own ssh command), local (this machine)
+  --json            one JSON document instead of text
+  --version
+
+A password or passphrase is taken from PULUMI_EBPF_PASSWORD or PULUMI_EBPF_PRIVATE_KEY_PASSWORD.
+The agent is delivered to the host if it is missing there; nothing else is changed.
+
+exit status: 0 all is well; 1 a check failed, there is drift, or an error; 2 wrong usage
+`;
+
+async function main(args: readonly string[]): Promise<number> {
+  let line: ReturnType<typeof readArguments>;
+  try {
+    line = readArguments(
+      args,
+      commands,
+      readSettings(() => undefined, process.env),
+    );
+  } catch (error) {
+    complain(error);
+    return 2;
+  }
+  if (line === "help") return say(help);
+  if (line === "version") return say(`${version()}\n`);
+  const { command, json, ...rest } = line;
+  try {
+    const outcome = await command.run({ ...rest, report: (message) => process.stderr.write(`${message}\n`) });
+    say(json ? `${JSON.stringify(outcome.json, null, 2)}\n` : `${outcome.text}\n`);
+    return outcome.well ? 0 : 1;
+  } catch (error) {
+    complain(error);
+    return 1;
+  } finally {
+    closeAll();
+  }
+}
+
+function say(text: string): 0 {
+  process.stdout.write(text);
+  return 0;
+}
+
+function complain(error: unknown): void {
+  process.stderr.write(`pulumi-ebpf: ${EbpfError.from(error).render()}\n`);
+}
+
+function version(): string {
+  const manifest = readFileSync(require.resolve("pulumi-ebpf/package.json"), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+// `pulumi-ebpf ls … | head` is no error
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+void main(process.argv.slice(2)).then((status) => (process.exitCode = status));
