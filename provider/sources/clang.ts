@@ -48,7 +48,8 @@ export const compile = limited(
       systemIncludes(),
     ]);
     // where this package is installed is no part of the object either
-    const text = includes.reduce((all, include) => all.replaceAll(`"${include}/`, '"'), preprocessed);
+    const innermostFirst = includes.toSorted((a, b) => b.length - a.length);
+    const text = innermostFirst.reduce((all, include) => all.replaceAll(`"${include}/`, '"'), preprocessed);
     const flags = codeFlags.join(" ");
     const cached = path.join(cacheDirectory(), `${digestOf([text, flags, objectFlags, version])}.o`);
     const object = (await fs.readFile(cached).catch(() => undefined)) ?? (await build(source, text, cached));
@@ -158,7 +159,10 @@ function run(source: CSource, args: string[], input = ""): Promise<Result> {
 
 /** Clang's words from the first error on. */
 function refused(source: CSource, stderr: string): EbpfError<"invalid"> {
-  const lines = stderr.trimEnd().split("\n");
+  const lines = stderr
+    .split("\n")
+    .filter((line) => line !== "" && !/^\d+ \w+( and \d+ \w+)? generated\.$/.test(line))
+    .map((line) => line.replace(/^\.\//, ""));
   const first = Math.max(
     lines.findIndex((line) => /\berror: /.test(line)),
     0,
