@@ -5,7 +5,7 @@
  */
 const colours = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
 const paint = (code: number, text: string): string => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
-const width = 96;
+const width = 104;
 
 export class Screen {
   /** Checks that did not hold, as they were printed. */
@@ -39,7 +39,7 @@ export class Screen {
 
   /** One figure: `what` was looked at, `found`, and whether that is as it must be. */
   check(what: string, found: string, holds: boolean): void {
-    const line = `     ${what.padEnd(34)} ${found}`;
+    const line = `     ${what.padEnd(38)} ${found}`;
     this.checks++;
     if (!holds) this.broken.push(line.trim());
     const mark = holds ? paint(32, "✓") : paint(31, "✗ THIS IS NOT AS IT MUST BE");

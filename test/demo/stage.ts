@@ -11,7 +11,6 @@ import { type TestHost } from "../support/host.js";
 import { Lab } from "../support/lab.js";
 import { type Outcome, PulumiProject, type StateResource } from "../support/pulumi.js";
 import { Flood, type FloodOptions } from "../support/traffic.js";
-import { severalFloods } from "../bench/several-floods.js";
 import { plural, type Screen } from "./screen.js";
 
 /** Networks for documentation: RFC 5737. */
@@ -42,8 +41,8 @@ export class Stage {
     /** Everything that the engine said. */
     readonly log: string,
   ) {
-    this.edge1 = severalFloods(lab.host(0));
-    this.edge2 = severalFloods(lab.host(1));
+    this.edge1 = lab.host(0);
+    this.edge2 = lab.host(1);
   }
 
   static async set(screen: Screen): Promise<Stage> {
@@ -85,7 +84,7 @@ export class Stage {
 
   /** Runs `pulumi <verb>` and shows the command with what it did. */
   async pulumi(verb: Verb): Promise<Outcome> {
-    const words = verb === "preview" ? "pulumi preview" : `pulumi ${verb} --yes`;
+    const words = verb === "preview" ? "pulumi preview" : `pulumi ${verb} --yes --skip-preview`;
     const done = this.screen.command(words);
     const outcome = await this.project[verb]({ check: false });
     appendFileSync(this.log, `$ ${words}\n${outcome.stdout}${outcome.stderr}\n`);

@@ -14,7 +14,6 @@ import { Flood } from "../../support/traffic.js";
 import { compileObject, inDirectory } from "../objects.js";
 import { Resource } from "../product.js";
 import { deployByScript, rejectByScript, removeByScript, swapByScript } from "../rivals.js";
-import { severalFloods } from "../several-floods.js";
 import { alwaysAtMost, type Bench, median, type RowGroup, seconds } from "../row.js";
 
 const swaps = 1000;
@@ -148,9 +147,8 @@ interface Verdicts {
 
 async function underFlood(lab: Lab, work: () => Promise<unknown>): Promise<Verdicts> {
   const limit = { seconds: 600 };
-  const host = severalFloods(lab.host());
-  const flood = await Flood.start(lab.client, host, { ...limit, port: dropped, packetsPerSecond: 0 });
-  const trickle = await Flood.start(lab.client, host, { ...limit, port: passed });
+  const flood = await Flood.start(lab.client, lab.host(), { ...limit, port: dropped, packetsPerSecond: 0 });
+  const trickle = await Flood.start(lab.client, lab.host(), { ...limit, port: passed });
   await Promise.all([flood.sending(1000), trickle.flowing(100)]);
   let took = 0;
   try {
