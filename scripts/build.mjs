@@ -1,6 +1,7 @@
 // Our libbpf, and dist/: TypeScript compiled, our own eBPF C, the agent's bundle. Skipped when no source changed since the last time.
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
