@@ -1,11 +1,11 @@
 /** Program: one object file, its entrypoints, maps and globals. */
 import { z } from "zod";
-import { encodeInto, type ObjectInfo, type TypeLayout } from "../btf";
+import { encodeInto, type ObjectInfo } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";
 import type { ObjectSource } from "../sources/source";
 import { available } from "./closest";
-import { objectInfo } from "./object-info";
+import { type CheckedObject, objectInfo } from "./object-info";
 import { mapRefSchema } from "./references";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
 
@@ -56,29 +56,6 @@ const inputs = z.strictObject({
 });
 
 export type ProgramInputs = z.output<typeof inputs>;
-
-/** What others may know of the object before it is loaded. Small: it lies in the state. */
-export interface CheckedObject {
-  fileName: string;
-  /** sha256 of the ELF file. */
-  blob: string;
-  /** What tells versions apart; see ObjectSource. */
-  sourceDigest: string;
-  /** Those that are loaded. */
-  entrypoints: Record<string, { type: string; attachType?: string }>;
-  maps: Record<string, CheckedMap>;
-  /** Where the given globals stand. Their values are not repeated here: they may be secret. */
-  globals: Record<string, { section: string; offset: number; layout: TypeLayout }>;
-}
-
-export interface CheckedMap {
-  type: string;
-  keySize: number;
-  valueSize: number;
-  maxEntries: number;
-  keyLayout?: TypeLayout;
-  valueLayout?: TypeLayout;
-}
 
 export interface CheckedProgram extends ProgramInputs {
   object: CheckedObject;

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { CheckedObject } from "../../provider/resources/program";
+import type { CheckedObject } from "../../provider/resources/object-info";
 import { available } from "../../provider/resources/closest";
 import type { MapStatus, ProgramStatus } from "../../provider/protocol/status";
 import type { ConnectionArgs } from "./connection";

@@ -3,19 +3,41 @@
  * can use it through a StackReference. Lifted from checked inputs, which a preview knows already.
  */
 import * as pulumi from "@pulumi/pulumi";
-import type { CheckedProgramRef, CheckedMapRef } from "../../provider/resources/references";
+import type { TypeLayout } from "../../provider/btf";
 import type { ConnectionArgs } from "./connection";
 
 /** An entrypoint of a Program: what `program:` takes. */
-export interface EntrypointRef extends CheckedProgramRef {
+export interface EntrypointRef {
   /** How the host is reached that has it. */
   connection: pulumi.Unwrap<ConnectionArgs>;
+  /** `[<owner>:]<project>/<stack>/Program/<name>`. */
+  spec: string;
+  /** Name of the C function. */
+  entrypoint: string;
+  /** `bpf_prog_type` in lower case. Example: `"sched_cls"`. */
+  type: string;
+  /** `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`. */
+  attachType?: string;
 }
 
 /** A map of a Program or a Map: what `map:` takes. */
-export interface MapRef extends CheckedMapRef {
+export interface MapRef {
   /** How the host is reached that has it. */
   connection: pulumi.Unwrap<ConnectionArgs>;
+  /** `[<owner>:]<project>/<stack>/<Kind>/<name>`. */
+  spec: string;
+  /** Name of the map in the object, or of the Map. */
+  map: string;
+  /** `bpf_map_type` in lower case. Example: `"lru_hash"`. */
+  type: string;
+  /** Bytes. */
+  keySize: number;
+  /** Bytes; of one CPU's value for per-CPU maps. */
+  valueSize: number;
+  maxEntries: number;
+  /** How keys and values are written as JSON; absent for raw bytes. */
+  keyLayout?: TypeLayout;
+  valueLayout?: TypeLayout;
 }
 
 /** Another Attachment, as an anchor of `order`. */

@@ -7,6 +7,7 @@ import type { AttachmentInputs } from "../../../provider/resources/attachment";
 import type { CommonInputs } from "../../../provider/resources/resource";
 import type { MapInputs } from "../../../provider/resources/map";
 import type { MapEntriesInputs } from "../../../provider/resources/map-entries";
+import type { CheckedMapRef, CheckedProgramRef } from "../../../provider/resources/references";
 import type { ProgramInputs } from "../../../provider/resources/program";
 import type { hooks } from "../../../provider/resources/attachments";
 import type { connectionSchema, proxySchema } from "../../../provider/transport/connection";
@@ -14,8 +15,10 @@ import type {
   AttachmentArgs,
   CgroupArgs,
   ConnectionArgs,
+  EntrypointRef,
   MapArgs,
   MapEntriesArgs,
+  MapRef,
   ProgramArgs,
   ProxyConnectionArgs,
   RawTracepointArgs,
@@ -61,6 +64,8 @@ describe("types of the SDK", () => {
     holds<Same<keyof CgroupArgs, HookInputs<"cgroup">>>();
     holds<Same<keyof TracepointArgs, HookInputs<"tracepoint">>>();
     holds<Same<keyof RawTracepointArgs, HookInputs<"rawTracepoint">>>();
+    holds<Same<keyof EntrypointRef, keyof CheckedProgramRef | "connection">>();
+    holds<Same<keyof MapRef, keyof CheckedMapRef | "connection">>();
     holds<Same<keyof CommonInputs, "connection" | "specId" | "drift">>();
   });
 });
