@@ -96,7 +96,7 @@ export async function prepareLink(preparation: Preparation, part: LinkPart): Pro
     keep: live.applied,
     ...(cloneOf === undefined ? {} : { cloneOf }),
   });
-  if (old.pin === undefined) steps.cleanup.push({ type: "drop-link", place: old, programId: running });
+  if (transition !== "gap") steps.cleanup.push({ type: "drop-link", place: old, programId: running });
 }
 
 function withoutClone({ cloneOf: _, ...applied }: LinkRecord): LinkRecord {
@@ -165,7 +165,7 @@ async function clone(preparation: Preparation, { spec: id, entrypoint }: Program
   return loaded.programs.get(entrypoint)!;
 }
 
-/** Links that the Record has and the Spec has not. Those with a pin go with their revision. */
+/** Links that the Record has and the Spec has not. */
 export function dropLinks(preparation: Preparation): void {
   const { host, spec, record, words, steps } = preparation;
   for (const name of Object.keys(record?.links ?? {})) {

@@ -8,12 +8,16 @@ import type { Host } from "../host";
 import { hookFile } from "../hooks/registry";
 import { hookScope } from "../hooks/scope";
 import { pinPath, temporaryPin } from "../layout";
+import type { LinkRecord } from "../records";
 import type { Action, LinkPlace } from "./actions";
 import { unlessMissing } from "./actual";
 import { rewrite, writeChange } from "./entries";
 import type { EntriesChange } from "./entry-rows";
 import type { Handles } from "./handles";
 import { exchangeProgram, setReference } from "./perform";
+
+/** For links that a crash left without one. */
+const NO_RECORD: LinkRecord = { hook: "", linkId: 0, programId: 0, facts: {} };
 
 /** What an undo works on. */
 export interface Retreat {
@@ -59,9 +63,14 @@ export async function undo(retreat: Retreat, action: Action): Promise<string | n
       }
       return null;
     case "attach-link": {
-      host.pins.remove(pin("links", action.part));
       const scope = hookScope(host, id, action.part);
-      hookFile(action.hook.type).undoAttach?.(scope, action.hook, action.programId, action.keep ?? null);
+      const file = hookFile(action.hook.type);
+      file.undoAttach?.(scope, action.hook, action.programId, action.keep ?? null);
+      const link = unlessMissing(() => LinkHandle.fromPin(pin("links", action.part)));
+      if (link === null) return null;
+      // the kernel frees an unpinned link some milliseconds later; the hook must be free now
+      file.detach(scope, action.hook, NO_RECORD, handles.keep(link), action.programId);
+      host.pins.remove(pin("links", action.part));
       return null;
     }
     case "detach-link":

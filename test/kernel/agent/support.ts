@@ -5,6 +5,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Duplex } from "node:stream";
+import { buildSync } from "esbuild";
 import { Host } from "../../../provider/agent/host";
 import { type Roots, specDirectory } from "../../../provider/agent/layout";
 import { type Session, openSession } from "../../../provider/agent/session";
@@ -161,21 +162,40 @@ class InProcessAgent extends Agent {
   }
 }
 
+let bundle: string | undefined;
+
+/** The agent as one file, as it is delivered; node starts it in a tenth of the time that tsx takes. */
+function agentBundle(): string {
+  if (bundle !== undefined) return bundle;
+  const folder = fs.mkdtempSync(path.join(tmpdir(), "pulumi-ebpf-agent-"));
+  process.once("exit", () => fs.rmSync(folder, { recursive: true, force: true }));
+  bundle = path.join(folder, "agent.js");
+  buildSync({
+    entryPoints: [path.join(__dirname, "../../../provider/agent/main.ts")],
+    outfile: bundle,
+    bundle: true,
+    platform: "node",
+    external: ["koffi"],
+    logLevel: "silent",
+  });
+  return bundle;
+}
+
 export class AgentProcess extends Agent {
   readonly child: ChildProcess;
   private readonly rpc: RpcClient;
 
   constructor(roots: Roots, fault?: string) {
     super();
-    const main = path.join(__dirname, "../../../provider/agent/main.ts");
     const env = {
       ...process.env,
+      NODE_PATH: path.join(__dirname, "../../../node_modules"),
       PULUMI_EBPF_BPFFS: roots.bpffs,
       PULUMI_EBPF_STATE: roots.state,
       PULUMI_EBPF_RUN: roots.run,
       ...(fault === undefined ? {} : { PULUMI_EBPF_FAULT: fault }),
     };
-    this.child = spawn(process.execPath, ["--require", "tsx/cjs", main, "serve"], {
+    this.child = spawn(process.execPath, [agentBundle(), "serve"], {
       env,
       stdio: ["pipe", "pipe", "inherit"],
     });
