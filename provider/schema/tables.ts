@@ -74,9 +74,21 @@ function row(owner: string, property: string, schema: Schema): string {
   const optional = schema.def.type === "optional" || schema.def.type === "default";
   const fallback = given !== undefined ? code(given) : optional ? "" : "needed";
   const sample = example === undefined ? "" : ` Example: ${code(example)}.`;
-  const cells = [`\`${property}\``, type, fallback, `${description}${sample}`];
+  const choice = longChoice(schema);
+  const oneOf = choice === undefined ? "" : ` One of ${choice.map((value) => `\`${value}\``).join(", ")}.`;
+  const cells = [`\`${property}\``, type, fallback, `${description}${oneOf}${sample}`];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }
+
+/** The values of an enum that are too many for the column of types. */
+function longChoice({ def }: Schema): string[] | undefined {
+  const inner = def.innerType ?? def.element;
+  if (inner !== undefined) return longChoice(inner);
+  const values = Object.keys(def.entries ?? {});
+  return values.length > mostInType ? values : undefined;
+}
+
+const mostInType = 8;
 
 function typeText(schema: Schema, property: string): string {
   const { type, innerType, element, valueType, options, entries } = schema.def;
@@ -85,13 +97,13 @@ function typeText(schema: Schema, property: string): string {
     case "default":
       return typeText(innerType!, property);
     case "enum":
-      return Object.keys(entries!).length > 8
+      return Object.keys(entries!).length > mostInType
         ? "string"
         : Object.keys(entries!)
             .map((value) => `\`"${value}"\``)
             .join(", ");
     case "array":
-      return element!.def.type === "string" ? "string[]" : "list";
+      return ["string", "enum"].includes(element!.def.type) ? "string[]" : "list";
     case "record":
       return valueType!.def.type === "string" ? "`{ name: string }`" : "`{ name: value }`";
     case "union":
