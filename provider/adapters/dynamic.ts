@@ -32,23 +32,25 @@ export function provider(kind: string): Dynamic {
   endWithEngine();
   const text = providerText(kind);
   // the wrapper does not wait for configure before it lets a second call through
-  let configured!: (value: Lifecycle) => void;
+  let configured!: (value: Lifecycle | Promise<Lifecycle>) => void;
   const ready = new Promise<Lifecycle>((resolve) => (configured = resolve));
 
   return {
     async configure({ config }) {
-      lifecycle ??= createLifecycle({
-        definitions,
-        openSession,
-        openSources,
-        settings: readSettings((key) => config.get(key), process.env),
-        report: (message) => console.log(message),
-      });
-      configured(lifecycle);
+      try {
+        configured((lifecycle ??= start((key) => config.get(key))));
+      } catch (thrown) {
+        // every call that waits shall say it, in its own form
+        configured(Promise.reject(thrown));
+        ready.catch(() => undefined);
+      }
     },
 
     async check(olds: Properties, news: Properties) {
-      const core = await ready;
+      const core = await ready.catch((thrown: unknown) => EbpfError.from(thrown));
+      if (core instanceof EbpfError) {
+        return { inputs: news, failures: [{ property: "", reason: core.render() }] };
+      }
       const known = Object.keys(olds).length === 0 ? undefined : fromEngine(olds);
       const { inputs, failures } = await core.check(kind, known, fromEngine(news));
       return { inputs: toEngine(inputs), failures: failures.map(asFailure) };
@@ -84,6 +86,16 @@ export function provider(kind: string): Dynamic {
     delete: (id, state: Properties) =>
       guarded(text, async () => (await ready).delete(kind, id, fromEngine(state))),
   };
+}
+
+function start(config: (key: string) => string | undefined): Lifecycle {
+  return createLifecycle({
+    definitions,
+    openSession,
+    openSources,
+    settings: readSettings(config, process.env),
+    report: (message) => console.log(message),
+  });
 }
 
 /** The engine would print the value of the property, `{<nil>}` for a path and a secret in clear: so the text names it. */

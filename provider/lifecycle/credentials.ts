@@ -2,6 +2,7 @@
  * Settings of a stack, and the credentials of a moment: what the environment or the stack's configuration says wins
  * over the state, because destroy and refresh run with a state that may hold a rotated key.
  */
+import { EbpfError } from "../errors";
 import { CREDENTIALS, type Connection } from "../transport/connection";
 
 export interface Settings {
@@ -17,7 +18,7 @@ export type Credentials = Partial<Record<(typeof CREDENTIALS)[number], string>>;
 
 /**
  * Reads `ebpf:preview`, `ebpf:privateKey`, `ebpf:privateKeyPassword`, `ebpf:password` (and `ebpf:proxyPrivateKey`, …);
- * the environment's PULUMI_EBPF_PRIVATE_KEY, … come first.
+ * the environment's PULUMI_EBPF_PRIVATE_KEY, … come first. Fails with `invalid`.
  */
 export function readSettings(
   config: (key: string) => string | undefined,
@@ -33,8 +34,17 @@ export function readSettings(
     }
     return found;
   };
+  const preview = config("ebpf:preview") ?? "host";
+  if (preview !== "host" && preview !== "offline") {
+    throw new EbpfError(
+      "invalid",
+      `read the configuration ebpf:preview: "${preview}" is neither "host" nor "offline"`,
+      {},
+      { remedy: "run `pulumi config set ebpf:preview host`" },
+    );
+  }
   return {
-    preview: config("ebpf:preview") === "offline" ? "offline" : "host",
+    preview,
     credentials: read(""),
     proxyCredentials: read("proxy"),
   };

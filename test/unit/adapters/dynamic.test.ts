@@ -13,6 +13,12 @@ const inputs = {
   xdp: { interface: "eth0" },
 };
 
+/** In a process of its own that cannot load anything native. */
+function run(script: string): string {
+  const root = resolve(__dirname, "../../..");
+  return execFileSync(process.execPath, ["--no-addons", "-e", script], { cwd: root, encoding: "utf8" });
+}
+
 describe("the dynamic adapter", () => {
   const adapter = provider("Attachment");
   const configuration: Record<string, string> = { "ebpf:preview": "offline" };
@@ -54,17 +60,29 @@ describe("the dynamic adapter", () => {
     });
   });
 
+  it("says what is wrong with the configuration in each call, and lets none wait for ever", async () => {
+    const script = `
+      require("tsx/cjs");
+      const adapter = require("./provider/adapters/dynamic.ts").provider("Attachment");
+      const config = { get: (key) => (key === "ebpf:preview" ? "ofline" : undefined) };
+      (async () => {
+        await adapter.configure({ config });
+        const { failures } = await adapter.check({}, {});
+        const error = await adapter.diff("id", {}, {}).catch((thrown) => thrown);
+        console.log(JSON.stringify([failures[0].reason, error.message]));
+      })();`;
+    const printed = JSON.parse(run(script)) as string[];
+    for (const text of printed)
+      assert.match(text, /^read the configuration ebpf:preview: "ofline" is neither/);
+    assert.equal(printed.length, 2);
+  });
+
   it("loads nothing native", () => {
     const script = `
       require("tsx/cjs");
       const { provider } = require("./provider/adapters/dynamic.ts");
       provider("Program");
       console.log(Object.keys(require.cache).filter((file) => /koffi|\\.node$|provider\\/(agent|bpf)\\//.test(file)).join());`;
-    const root = resolve(__dirname, "../../..");
-    const loaded = execFileSync(process.execPath, ["--no-addons", "-e", script], {
-      cwd: root,
-      encoding: "utf8",
-    });
-    assert.equal(loaded.trim(), "");
+    assert.equal(run(script).trim(), "");
   });
 });

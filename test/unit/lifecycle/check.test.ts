@@ -146,7 +146,7 @@ describe("check", () => {
       assert.deepEqual(host.dials, []);
     });
 
-    it("asks again when only the host's opinion could have changed: never twice for one Spec", async () => {
+    it("asks once for one Spec, however often it is checked", async () => {
       const host = new Host();
       const lifecycle = host.lifecycle();
       await lifecycle.check("Attachment", undefined, attachmentInputs());

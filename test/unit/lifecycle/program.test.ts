@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { readFileSync, rmSync } from "node:fs";
+import { EbpfError } from "../../../provider/errors";
+import type { ParamsOf } from "../../../provider/protocol/messages";
+import { digestOf } from "../../../provider/protocol/spec";
+import { Workshop } from "../btf/compile";
+import { Host } from "./host";
+
+describe("a Program's file", () => {
+  let workshop: Workshop;
+  let source: string;
+  let blob: string;
+  let host: Host;
+
+  before(() => {
+    workshop = new Workshop();
+    source = workshop.file("filter.o", readFileSync(workshop.object("objects.bpf.c")));
+    blob = digestOf(readFileSync(source));
+  });
+  after(() => workshop.remove());
+  beforeEach(() => (host = new Host()));
+
+  const inputsOf = (change: Record<string, unknown> = {}) => ({
+    connection: { host: "edge-1" },
+    specId: "shop/prod/Program/filter",
+    source,
+    ...change,
+  });
+
+  it("is shown to the host inline by a plan, so that nothing of it is stored there", async () => {
+    await host.lifecycle().check("Program", undefined, inputsOf());
+    assert.deepEqual(host.verbs(), ["blob.has", "plan"]);
+    const { blobs } = host.calls[1]!.params as ParamsOf<"plan">;
+    assert.deepEqual(Object.keys(blobs), [blob]);
+    assert.equal(digestOf(blobs[blob]!), blob);
+  });
+
+  it("is put on the host once", async () => {
+    const lifecycle = host.lifecycle({ "ebpf:preview": "offline" });
+    for (const name of ["a", "b"]) {
+      const specId = `shop/prod/Program/${name}`;
+      const { inputs } = await lifecycle.check("Program", undefined, inputsOf({ specId }));
+      const { outputs } = await lifecycle.create("Program", inputs);
+      assert.deepEqual(Object.keys(outputs["entrypoints"] as object).sort(), [
+        "connecting",
+        "first",
+        "opening",
+        "second",
+        "tail",
+      ]);
+    }
+    assert.deepEqual(host.verbs(), ["blob.has", "blob.put", "apply", "blob.has", "apply"]);
+  });
+
+  it("must not change between check and create", async () => {
+    const lifecycle = host.lifecycle({ "ebpf:preview": "offline" });
+    const moving = workshop.file("moving.o", readFileSync(source));
+    const { inputs } = await lifecycle.check("Program", undefined, inputsOf({ source: moving }));
+    workshop.file(
+      "moving.o",
+      readFileSync(workshop.objectOf('int f(void) __attribute__((section("xdp")));int f(void){return 2;}')),
+    );
+    await assert.rejects(
+      lifecycle.create("Program", inputs),
+      /source: .*changed between check and apply; run `pulumi up` again/,
+    );
+    assert.deepEqual(host.records.size, 0);
+  });
+
+  it("is needed neither by refresh nor by destroy", async () => {
+    const lifecycle = host.lifecycle({ "ebpf:preview": "offline" });
+    const passing = workshop.file("passing.o", readFileSync(source));
+    const { inputs } = await lifecycle.check("Program", undefined, inputsOf({ source: passing }));
+    const { id, outputs } = await lifecycle.create("Program", inputs);
+    rmSync(passing);
+    assert.notEqual(await lifecycle.read("Program", id, outputs), null);
+    await lifecycle.delete("Program", id, outputs);
+    assert.equal(host.records.size, 0);
+  });
+
+  it("that is missing is a failure of check at `source`", async () => {
+    const { failures } = await host.lifecycle().check("Program", undefined, inputsOf({ source: "./nope.o" }));
+    assert.deepEqual(
+      failures.map(({ property }) => property),
+      ["source"],
+    );
+  });
+
+  it("that the verifier refuses is a failure at `source`, with its line and the kernel", async () => {
+    const error = new EbpfError("verifier", "load first", {
+      entrypoint: "first",
+      summary: "R1 invalid mem access 'scalar'",
+      sourceLine: "filter.bpf.c:41",
+      log: "log",
+    });
+    host.planned = { problems: [error.toWire()] };
+    const { failures } = await host.lifecycle().check("Program", undefined, inputsOf());
+    assert.equal(failures[0]!.property, "source");
+    assert.match(
+      failures[0]!.reason,
+      /^verifier rejects first on edge-1 \(kernel 6\.1\.0\): R1 invalid mem access 'scalar' at filter\.bpf\.c:41; full log in \//,
+    );
+    rmSync(failures[0]!.reason.replace(/^.* in /, ""));
+  });
+});
