@@ -10,7 +10,7 @@ import { EbpfError, type Problem } from "../errors";
 import { createLifecycle, type Lifecycle, PartialError, readSettings } from "../lifecycle";
 import { definitions } from "../resources";
 import { openSources } from "../sources";
-import type { OpenSession } from "../transport/session";
+import { openSession } from "../transport/pool";
 import { watchEngine } from "./engine-watch";
 import { PROVIDER_KEY, providerText } from "./provider-text";
 import { fromEngine, toEngine } from "./wire";
@@ -21,12 +21,6 @@ type Properties = Record<string, unknown>;
 
 /** One for all kinds: they share sessions and what plan learned of a host. */
 let lifecycle: Lifecycle | undefined;
-
-/** Loaded at the first dial: a preview without changes dials nobody, and SSH and its kin take long to load. */
-const openSession: OpenSession = async (connection, options) => {
-  const { openSession: open } = await import("../transport/pool.js");
-  return open(connection, options);
-};
 
 export function provider(kind: string): Dynamic {
   endWithEngine();
