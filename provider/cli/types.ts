@@ -10,7 +10,7 @@ import {
 import { EbpfError } from "../errors";
 import { holdsReferences, unfitMap } from "../resources/entry-maps";
 import { openSources } from "../sources";
-import { keyLayoutOf } from "../sources/rows";
+import { keyLayoutOf } from "../sources/keys";
 import type { ObjectSource } from "../sources/source";
 import { type Command, indented } from "./command";
 import { typeScript } from "./typescript";

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { type Format, perCpuValues, type TypeLayout, withFormat } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { type EntryReference, SPEC_FORMAT } from "../protocol/spec";
-import { isIndexed, keyLayoutOf } from "../sources/rows";
+import { isIndexed, keyLayoutOf } from "../sources/keys";
 import type { EntriesFormat, EntriesRequest, EntriesSource } from "../sources/source";
 import { holdsReferences, unfitMap } from "./entry-maps";
 import { mapRefSchema } from "./references";

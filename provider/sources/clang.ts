@@ -6,6 +6,7 @@
  * `${XDG_CACHE_HOME:-~/.cache}/pulumi-ebpf/objects/`; it may be deleted at any time.
  */
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -30,7 +31,7 @@ export interface CompiledObject {
   files: string[];
 }
 
-/** v2 (jumps on less-than) is the newest instruction set that Linux 5.10 and clang 14 agree on with every JIT. */
+/** v2: every kernel from 4.14 on and every JIT takes it. v3's 32-bit jumps came later, Linux 5.1, and not to all JITs. */
 const codeFlags = ["-target", "bpf", "-mcpu=v2", "-O2", "-g"];
 const objectFlags = ["-fdebug-compilation-dir=.", "-Wall", "-ferror-limit=5", "-fno-color-diagnostics"];
 const shownLines = 12;
@@ -80,7 +81,7 @@ async function preprocess(source: CSource): Promise<string> {
     ...(await systemIncludes()).flatMap((include) => ["-isystem", include]),
     `./${file.name}`,
   ]);
-  if (result.code !== 0) throw refused(source, result.stderr);
+  if (result.code !== 0) throw refused(source, result);
   return result.stdout.toString("utf8");
 }
 
@@ -98,13 +99,28 @@ async function build(source: CSource, text: string, cached: string): Promise<Buf
         `${clang()} cannot compile for BPF; set CLANG to one that can, or give the compiled .o`,
       );
     }
-    throw refused(source, result.stderr);
+    throw refused(source, result);
   }
-  await fs.mkdir(path.dirname(cached), { recursive: true, mode: 0o700 });
-  const written = `${cached}.${process.pid}`;
-  await fs.writeFile(written, result.stdout);
-  await fs.rename(written, cached);
+  await keep(source, cached, result.stdout);
   return result.stdout;
+}
+
+/** Whole or not there, also when several do it at once. */
+async function keep(source: CSource, cached: string, object: Buffer): Promise<void> {
+  const written = `${cached}.${randomUUID()}`;
+  try {
+    await fs.mkdir(path.dirname(cached), { recursive: true, mode: 0o700 });
+    await fs.writeFile(written, object, { flush: true });
+    await fs.rename(written, cached);
+  } catch (error) {
+    await fs.rm(written, { force: true }).catch(() => undefined);
+    const { code } = error as NodeJS.ErrnoException;
+    const directory = path.dirname(cached);
+    throw problem(
+      source,
+      `cannot keep the object in ${directory} (${code}); set XDG_CACHE_HOME to a directory that can be written`,
+    );
+  }
 }
 
 let version: Promise<string> | undefined;
@@ -158,11 +174,13 @@ function run(source: CSource, args: string[], input = ""): Promise<Result> {
 }
 
 /** Clang's words from the first error on. */
-function refused(source: CSource, stderr: string): EbpfError<"invalid"> {
+function refused(source: CSource, { code, stderr }: Result): EbpfError<"invalid"> {
   const lines = stderr
     .split("\n")
     .filter((line) => line !== "" && !/^\d+ \w+( and \d+ \w+)? generated\.$/.test(line))
     .map((line) => line.replace(/^\.\//, ""));
+  if (lines.length === 0)
+    return problem(source, `${clang()} ended with ${code === null ? "a signal" : `status ${code}`}`);
   const first = Math.max(
     lines.findIndex((line) => /\berror: /.test(line)),
     0,

@@ -5,7 +5,8 @@
 import Papa from "papaparse";
 import { compileEncoder, type RowEncoder } from "../btf";
 import { EbpfError, type Problem } from "../errors";
-import { keyLayoutOf, type RowPacker, valueLayoutOf } from "./rows";
+import { keyLayoutOf } from "./keys";
+import { type RowPacker, valueLayoutOf } from "./rows";
 import type { EntriesRequest } from "./source";
 
 /** Key and value of one line. */

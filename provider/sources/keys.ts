@@ -1,8 +1,21 @@
-/** What the kernel demands of keys beyond their size, by type of map. */
+/** What keys are beyond their size, by type of map, and what the kernel demands of them. */
+import type { TypeLayout } from "../btf";
 import { formatAddress, masked } from "../btf/addresses";
 import type { Records } from "./chunks";
-import { isIndexed } from "./rows";
 import type { EntriesRequest } from "./source";
+
+/** Keys are u32 indexes below `max_entries`. */
+export function isIndexed(mapType: string): boolean {
+  return ["array", "percpu_array", "prog_array", "array_of_maps", "devmap", "cpumap"].includes(mapType);
+}
+
+type KeyOf = Pick<EntriesRequest, "keyLayout" | "keySize" | "mapType">;
+
+/** An array's key is its index, whether BTF says so or not. */
+export function keyLayoutOf({ keyLayout, keySize, mapType }: KeyOf): TypeLayout {
+  if (keyLayout !== undefined) return keyLayout;
+  return isIndexed(mapType) ? { kind: "int", size: 4, signed: false } : { kind: "bytes", size: keySize };
+}
 
 /** Calls `refuse` for each record whose key the map would not take, or would take as another one. */
 export function checkKeys(

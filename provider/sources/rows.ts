@@ -11,6 +11,7 @@ import {
   type TypeLayout,
 } from "../btf";
 import { EbpfError, type Problem } from "../errors";
+import { keyLayoutOf } from "./keys";
 import type { Problems } from "./problems";
 import { RecordWriter } from "./records";
 import type { EntriesRequest } from "./source";
@@ -94,19 +95,6 @@ export class RowPacker {
   }
 }
 
-/** An array's key is its index, whether BTF says so or not. */
-export function keyLayoutOf({ keyLayout, keySize, mapType }: KeyOf): TypeLayout {
-  if (keyLayout !== undefined) return keyLayout;
-  return isIndexed(mapType) ? { kind: "int", size: 4, signed: false } : { kind: "bytes", size: keySize };
-}
-
 export function valueLayoutOf({ valueLayout, valueSize }: EntriesRequest): TypeLayout {
   return valueLayout ?? { kind: "bytes", size: valueSize };
-}
-
-type KeyOf = Pick<EntriesRequest, "keyLayout" | "keySize" | "mapType">;
-
-/** Keys are u32 indexes below `max_entries`. */
-export function isIndexed(mapType: string): boolean {
-  return ["array", "percpu_array", "prog_array", "array_of_maps", "devmap", "cpumap"].includes(mapType);
 }

@@ -134,6 +134,20 @@ describe("object sources", () => {
     assert.match(reason!, /cannot compile for BPF; set CLANG/);
   });
 
+  it("says so when the cache cannot be written", async () => {
+    process.env["XDG_CACHE_HOME"] = write("no-directory", "");
+    const [reason] = await reasons([request(write("filter.bpf.c", filter))]);
+    assert.match(reason!, /cannot keep the object in .*no-directory.*\(ENOTDIR\); set XDG_CACHE_HOME/);
+  });
+
+  it("says so when clang ends without a word", async () => {
+    const other = write("clang", "#!/bin/sh\nexit 3\n");
+    chmodSync(other, 0o755);
+    process.env["CLANG"] = other;
+    const [reason] = await reasons([request(write("filter.bpf.c", filter))]);
+    assert.match(reason!, /clang ended with status 3$/);
+  });
+
   it("reports every file that cannot be read, each with its cause", async () => {
     const all = await reasons([
       request(path.join(directory, "gone.o")),
