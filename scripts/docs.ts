@@ -1,4 +1,4 @@
-// Writes the tables of properties in README.md anew: npx tsx scripts/docs.ts
+// Writes the tables of properties in README.md anew: npm run docs
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { withTables } from "../provider/schema/tables";

@@ -1,6 +1,6 @@
 /**
  * The tables of properties in README.md, made of the schemas' own descriptions, so that they cannot grow stale.
- * Pure. `npx tsx scripts/docs.ts` writes them; a test compares.
+ * Pure. `npm run docs` writes them; a test compares.
  */
 import type { z } from "zod";
 import { definitions } from "../resources";

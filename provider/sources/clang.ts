@@ -123,15 +123,15 @@ async function keep(source: CSource, cached: string, object: Buffer): Promise<vo
   }
 }
 
-let version: Promise<string> | undefined;
+const versions = new Map<string, Promise<string>>();
 
 /** Asked once per process. */
 function clangVersion(source: CSource): Promise<string> {
-  version ??= run(source, ["--version"]).then(({ stdout }) => stdout.toString("utf8"));
-  return version.catch((error: unknown) => {
-    version = undefined;
-    throw error;
-  });
+  const asked =
+    versions.get(clang()) ?? run(source, ["--version"]).then(({ stdout }) => stdout.toString("utf8"));
+  versions.set(clang(), asked);
+  asked.catch(() => versions.delete(clang()));
+  return asked;
 }
 
 function cacheDirectory(): string {

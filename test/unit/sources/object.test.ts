@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { readObject } from "../../../provider/btf";
@@ -132,6 +132,17 @@ describe("object sources", () => {
     process.env["CLANG"] = other;
     const [reason] = await reasons([request(write("filter.bpf.c", filter))]);
     assert.match(reason!, /cannot compile for BPF; set CLANG/);
+  });
+
+  it("compiles anew for another clang, which alone is no change of the source", async () => {
+    const first = await open(write("a/filter.bpf.c", filter));
+    const other = write("clang", '#!/bin/sh\n[ "$*" = --version ] && echo other || exec clang "$@"\n');
+    chmodSync(other, 0o755);
+    process.env["CLANG"] = other;
+    const second = await open(write("b/filter.bpf.c", filter));
+    assert.equal(second.sourceDigest, first.sourceDigest);
+    const cache = path.join(directory, "cache", "pulumi-ebpf", "objects");
+    assert.equal(readdirSync(cache).length, 2);
   });
 
   it("says so when the cache cannot be written", async () => {
