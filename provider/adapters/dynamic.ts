@@ -51,7 +51,7 @@ export function provider(kind: string): Dynamic {
     },
 
     diff: (id, olds: Properties, news: Properties) =>
-      guarded(text, async () => {
+      guarded(kind, id, async () => {
         const core = await ready;
         const { changes, replaces } = core.diff(kind, id, fromEngine(olds), fromEngine(news));
         // a stack that comes back from the plugin has no text in its outputs, and could never be destroyed
@@ -59,26 +59,26 @@ export function provider(kind: string): Dynamic {
       }),
 
     create: (inputs: Properties) =>
-      guarded(text, async () => {
+      guarded(kind, String(inputs["specId"]), async () => {
         const { id, outputs } = await (await ready).create(kind, fromEngine(inputs));
         return { id, outs: toEngine(outputs) };
       }),
 
     update: (id, olds: Properties, news: Properties) =>
-      guarded(text, async () => {
+      guarded(kind, id, async () => {
         const outputs = await (await ready).update(kind, id, fromEngine(olds), fromEngine(news));
         return { outs: toEngine(outputs) };
       }),
 
     read: (id, state: Properties = {}) =>
-      guarded(text, async () => {
+      guarded(kind, id, async () => {
         const found = await (await ready).read(kind, id, fromEngine(state));
         if (found === null) return { id: "", props: {} };
         return { id, props: toEngine(found.outputs), inputs: toEngine(found.inputs) };
       }),
 
     delete: (id, state: Properties) =>
-      guarded(text, async () => (await ready).delete(kind, id, fromEngine(state))),
+      guarded(kind, id, async () => (await ready).delete(kind, id, fromEngine(state))),
   };
 }
 
@@ -97,35 +97,39 @@ function asFailure({ property, reason }: Problem): pulumi.dynamic.CheckFailure {
   return { property: "", reason: property === "" ? reason : `${property}: ${reason}` };
 }
 
-/** The wrapper prints `${error}: ${error.stack}` for some calls and sends `message` for all. */
+/**
+ * The wrapper prints `${error}: ${error.stack}` under the stack for some calls, and sends `message` for all of them,
+ * which the engine shows under the resource: so the first only points to the second.
+ */
 class ProviderError extends Error {
-  override stack = "";
   readonly id?: string;
   readonly properties?: Properties;
   readonly reasons?: string[];
+  private readonly subject: string;
 
-  constructor(thrown: unknown, text: string) {
+  constructor(thrown: unknown, kind: string, id: string) {
     if (thrown instanceof PartialError) {
       super(thrown.message);
       this.id = thrown.id;
-      this.properties = { ...toEngine(thrown.properties), [PROVIDER_KEY]: text };
+      this.properties = { ...toEngine(thrown.properties), [PROVIDER_KEY]: providerText(kind) };
       this.reasons = [thrown.message];
     } else {
       super(EbpfError.from(thrown).render());
     }
-    this.stack = "";
+    this.subject = `${kind} ${id.slice(id.lastIndexOf("/") + 1)}`;
+    this.stack = "failed, see its error";
   }
 
   override toString(): string {
-    return "pulumi-ebpf";
+    return this.subject;
   }
 }
 
-async function guarded<T>(text: string, work: () => Promise<T>): Promise<T> {
+async function guarded<T>(kind: string, id: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    throw new ProviderError(thrown, text);
+    throw new ProviderError(thrown, kind, id);
   }
 }
 
