@@ -89,8 +89,12 @@ export class TestHost {
     return fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];
   }
 
-  async remove(): Promise<void> {
+  async endSessions(): Promise<void> {
     for (const session of this.sessions) await session.close();
+  }
+
+  async remove(): Promise<void> {
+    await this.endSessions();
     this.bpffs.remove();
     fs.rmSync(this.folder, { recursive: true });
   }
