@@ -37,6 +37,7 @@ export function declarations(info: ObjectInfo, fileName: string): string {
   const maps = Object.values(info.maps).filter(({ internal }) => internal !== true);
   return [
     `// Types of ${fileName}, license ${JSON.stringify(info.license)}`,
+    ...(maps.some(isPerCpu) ? [perCpu] : []),
     section(
       "Entrypoints by name, with the program's type.",
       "Entrypoints",
@@ -61,13 +62,22 @@ export function declarations(info: ObjectInfo, fileName: string): string {
   ].join("\n\n");
 }
 
+const perCpu = `/** One value for all CPUs, or one for each. */
+export type PerCpu<T> = T | { perCpu: T[] };`;
+
+function isPerCpu({ type }: MapInfo): boolean {
+  return type.includes("percpu");
+}
+
 interface Member {
   comment: string;
   text: string;
 }
 
 function section(comment: string, name: string, members: readonly Member[]): string {
-  const body = members.map((member) => `/** ${member.comment} */\n${member.text}`).join("\n");
+  const body = members
+    .map((member) => `/** ${member.comment.replaceAll("*/", "* /")} */\n${member.text}`)
+    .join("\n");
   return `/** ${comment} */\nexport interface ${name} {${members.length === 0 ? "" : `\n${indented(body)}\n`}}`;
 }
 
@@ -90,9 +100,10 @@ function rowOf(map: MapInfo): string {
   const { name, type, keySize, valueSize, key, value } = map;
   if (unfitMap({ map: name, type }, false).length > 0) return "never";
   const keyLayout = keyLayoutOf({ mapType: type, keySize, ...(key === undefined ? {} : { keyLayout: key }) });
+  const one = typeScript(value ?? { kind: "bytes", size: valueSize });
   const held = holdsReferences(type)
     ? `unknown; // ${type === "prog_array" ? "an entrypoint" : "a map"} of a resource`
-    : `${typeScript(value ?? { kind: "bytes", size: valueSize })};`;
+    : `${isPerCpu(map) ? `PerCpu<${one}>` : one};`;
   return `{\n${indented(`key: ${typeScript(keyLayout)};\nvalue: ${held}`)}\n}`;
 }
 

@@ -34,8 +34,7 @@ export function typeScript(layout: TypeLayout): string {
     case "bytes":
       return "string | number[]";
     case "array":
-      if (isText(layout)) return "string";
-      if (isByteArray(layout)) return "string | number[]";
+      if (isText(layout) || isByteArray(layout)) return "string | number[]";
       return `${grouped(typeScript(layout.element))}[]`;
     case "struct": {
       const members = object(layout.members);

@@ -187,6 +187,20 @@ describe("Given the installed command and a host", function () {
     assert.deepEqual([code, stdout], [0, `root@${host.connection.host}:22 holds nothing of pulumi-ebpf\n`]);
   });
 
+  it("ls and doctor name a damaged Record, and are not well then", async () => {
+    const file = "/var/lib/pulumi-ebpf/records/test%2Fdev%2FProgram%2Fhalf.json";
+    await host.write(file, '{"format":1,');
+    try {
+      const listed = await reach("ls");
+      assert.equal(listed.code, 1);
+      assert.match(listed.stdout, /^test\/dev\/Program\/half .*damaged/m);
+      const { check, status } = (await checksOf("root", 1)).at(-1)!;
+      assert.deepEqual([check, status], ["records", "fail"]);
+    } finally {
+      await host.exec(["rm", file]);
+    }
+  });
+
   it("types prints TypeScript that the operator's compiler takes, without a host", async () => {
     const { code, stdout } = await cli("types", fixture);
     assert.equal(code, 0);
