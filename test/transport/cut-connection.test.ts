@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect as dial, createServer, type Server, type Socket } from "node:net";
+import { EbpfError } from "../../provider/errors";
+import type { Connection } from "../../provider/transport/connection";
+import { AGENTS, eventually, failure, SessionSuite } from "./session-suite";
+
+describe("connection cut after so many bytes", () => {
+  const suite = new SessionSuite([{}]);
+  let proxy: CuttingProxy;
+  before(async () => {
+    proxy = await CuttingProxy.start(suite.host.connection.host);
+  });
+  after(() => proxy?.end());
+
+  it("is a clear error at every stage of dial, delivery and call, and leaves nothing half-done", async function () {
+    this.timeout(180_000);
+    const connection: Connection = {
+      ...suite.host.connection,
+      host: "127.0.0.1",
+      port: proxy.port,
+      dialErrorLimit: 1,
+    };
+    await suite.undeliver();
+    proxy.cutAfter = Infinity;
+    await run(connection);
+    const whole = proxy.passed;
+    const phases = new Set<string>();
+    for (let cut = 1; cut < whole; cut = Math.ceil(cut * 1.25)) {
+      await suite.undeliver();
+      proxy.cutAfter = cut;
+      const error = await failure(run(connection));
+      assert.ok(EbpfError.is(error, "transport"), `cut after ${cut} bytes: ${error.render()}`);
+      phases.add(error.details.phase);
+    }
+    for (const phase of ["dial", "deliver"])
+      assert.ok(phases.has(phase), `${[...phases].join()} has ${phase}`);
+    proxy.cutAfter = Infinity;
+    await run(connection);
+    for (let i = 0; ; i++) {
+      const left = (await suite.host.exec(["ls", "-A", AGENTS])).stdout.trim();
+      if (left === suite.manifest.x64.digest) break;
+      assert.ok(i < 50, `left over: ${left}`);
+      await new Promise((done) => setTimeout(done, 100));
+    }
+  });
+
+  async function run(connection: Connection): Promise<void> {
+    const each = suite.newPool();
+    proxy.passed = 0;
+    try {
+      const session = await each.open(connection);
+      await session.call("blob.put", { blobs: { a: randomBytes(100_000) } });
+    } finally {
+      each.closeAll();
+    }
+  }
+});
+
+/** Passes TCP on to port 22 of a host, until so many bytes have gone towards the host. */
+class CuttingProxy {
+  cutAfter = Infinity;
+  passed = 0;
+  private readonly sockets = new Set<Socket>();
+
+  private constructor(
+    private readonly server: Server,
+    readonly port: number,
+  ) {}
+
+  static async start(host: string): Promise<CuttingProxy> {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const proxy = new CuttingProxy(server, (server.address() as { port: number }).port);
+    server.on("connection", (near: Socket) => proxy.pass(near, dial(22, host)));
+    return proxy;
+  }
+
+  end(): void {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  private pass(near: Socket, far: Socket): void {
+    for (const socket of [near, far]) {
+      this.sockets.add(socket);
+      socket
+        .on("error", () => {})
+        .on("close", () => {
+          near.destroy();
+          far.destroy();
+        });
+    }
+    far.pipe(near);
+    near.on("data", (chunk: Buffer) => {
+      const rest = this.cutAfter - this.passed;
+      this.passed += chunk.length;
+      far.write(chunk.subarray(0, Math.max(0, Math.min(chunk.length, rest))), () => {
+        if (this.passed >= this.cutAfter) near.destroy();
+      });
+    });
+  }
+}

@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { EbpfError } from "../../provider/errors";
+import { SessionPool } from "../../provider/transport/pool";
+import { dialSsh2 } from "../../provider/transport/ssh2";
+import type { NetnsHost } from "../support/netns-host";
+import { AGENTS, eventually, failure, SessionSuite } from "./session-suite";
+
+describe("delivery", function () {
+  this.timeout(60_000);
+  const suite = new SessionSuite([{}, { node: false }, { disk: "1m" }]);
+  /** A host without Node. */
+  let bare: NetnsHost;
+
+  before(() => {
+    bare = suite.lab.host(1);
+  });
+
+  /** Files of the delivered bundles, `<digest>/<path>`, seen by the host's own sha256sum. */
+  async function delivered(from: NetnsHost): Promise<Record<string, string>> {
+    const script = `cd ${AGENTS} && find . -type f -exec sha256sum {} +`;
+    const { stdout } = await from.exec(["sh", "-c", script]);
+    const lines = stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.split("  ./") as [string, string]);
+    return Object.fromEntries(lines.map(([sha256, path]) => [path, sha256]));
+  }
+
+  function bundle(): Record<string, string> {
+    const { digest, files } = suite.manifest.x64;
+    return Object.fromEntries(files.map(({ path, sha256 }) => [`${digest}/${path}`, sha256]));
+  }
+
+  it("puts exactly the bundle there, for root alone, and starts the agent from it", async () => {
+    await suite.undeliver();
+    const { hello } = await suite.pool.open(suite.host.connection);
+    assert.equal(hello.agent, suite.manifest.x64.digest);
+    assert.deepEqual(await delivered(suite.host), bundle());
+    const { stdout } = await suite.host.exec(["find", AGENTS, "-perm", "/077"]);
+    assert.equal(stdout, "");
+  });
+
+  it("names the bundle by the sha256 of what sha256sum prints of it", () => {
+    const lines = suite.manifest.x64.files.map(({ sha256, path }) => `${sha256}  ${path}\n`).join("");
+    assert.equal(createHash("sha256").update(lines).digest("hex"), suite.manifest.x64.digest);
+  });
+
+  it("loads koffi's native library from the bundle", async () => {
+    const session = await suite.pool.open(suite.host.connection);
+    assert.deepEqual(await session.call("probe", {}), { libbpf: "3.3.4" });
+  });
+
+  it("sends nothing to a host that has it", async () => {
+    await suite.pool.open(suite.host.connection);
+    suite.pool.closeAll();
+    const stamp = async (): Promise<string> =>
+      (await suite.host.exec(["sh", "-c", `find ${AGENTS} -printf '%p %i %T@\\n' | sort`])).stdout;
+    const before = await stamp();
+    await suite.pool.open(suite.host.connection);
+    assert.equal(await stamp(), before);
+  });
+
+  it("brings Node to a host that has none", async () => {
+    await suite.undeliver(bare);
+    assert.notEqual((await bare.exec(["sh", "-c", "command -v node"], { check: false })).code, 0);
+    const told: string[] = [];
+    const session = await suite.pool.open(bare.connection, { onProgress: (message) => told.push(message) });
+    assert.match(session.hello.bootId, /^node v22\.\d+\.\d+ as uid 0$/);
+    assert.deepEqual(await session.call("probe", {}), { libbpf: "3.3.4" });
+    for (const message of told) assert.match(message, /^(preparing|delivering) the agent/);
+  });
+
+  it("goes on by sudo from a login that may", async () => {
+    await suite.undeliver();
+    const { hello } = await suite.pool.open(suite.host.connectionAs("deploy"));
+    assert.match(hello.bootId, /as uid 0$/);
+    assert.deepEqual(await delivered(suite.host), bundle());
+  });
+
+  it("is refused from a login that may not, naming it and the remedy", async () => {
+    const error = await failure(suite.pool.open(suite.host.connectionAs("guest")));
+    assert.equal(error.code, "permission");
+    assert.match(
+      error.render(),
+      /^guest@\S+: start the agent as root from login guest: .*; log in as root, or let guest run `sudo -n`/,
+    );
+  });
+
+  it("works with a login shell that prints of its own accord", async () => {
+    await suite.host.write(
+      "/run/home/deploy/.bashrc",
+      "echo Welcome to the machine; echo 'no newline at the end\\c'\n",
+    );
+    await suite.host.exec(["usermod", "-s", "/bin/bash", "deploy"]);
+    try {
+      const line = await dialSsh2(suite.host.connectionAs("deploy"), {
+        dialErrorLimit: 1,
+        dialTimeout: 10_000,
+      });
+      const { stdio } = await line.exec("true");
+      assert.match(await text(stdio), /^Welcome/);
+      line.close();
+      assert.match((await suite.pool.open(suite.host.connectionAs("deploy"))).hello.bootId, /uid 0$/);
+    } finally {
+      await suite.host.exec(["usermod", "-s", "/bin/sh", "deploy"]);
+      await suite.host.exec(["rm", "/run/home/deploy/.bashrc"]);
+    }
+  });
+
+  it("replaces what is damaged: changed, cut, emptied, missing", async () => {
+    const dir = `${AGENTS}/${suite.manifest.x64.digest}`;
+    const koffi = `${dir}/node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node`;
+    for (const damage of [
+      `printf x | dd of=${koffi} bs=1 seek=5000 conv=notrunc`,
+      `truncate -s 1000 ${dir}/agent.js`,
+      `: > ${koffi}`,
+      `rm ${dir}/agent.js`,
+    ]) {
+      await suite.pool.open(suite.host.connection);
+      suite.pool.closeAll();
+      await suite.host.exec(["sh", "-c", damage]);
+      assert.notDeepEqual(await delivered(suite.host), bundle(), damage);
+      const session = await suite.pool.open(suite.host.connection);
+      assert.deepEqual(await session.call("probe", {}), { libbpf: "3.3.4" });
+      assert.deepEqual(await delivered(suite.host), bundle(), damage);
+      suite.pool.closeAll();
+    }
+  });
+
+  it("replaces a Node that is cut", async () => {
+    await suite.pool.open(bare.connection);
+    suite.pool.closeAll();
+    await bare.exec(["sh", "-c", `truncate -s 5000000 ${AGENTS}/*/node`]);
+    assert.match((await suite.pool.open(bare.connection)).hello.bootId, /^node v22/);
+  });
+
+  it("ends in one whole bundle when 20 deliver at once", async () => {
+    await suite.undeliver();
+    const pools = Array.from({ length: 20 }, () => suite.newPool());
+    try {
+      const sessions = await Promise.all(pools.map((each) => each.open(suite.host.connection)));
+      for (const session of sessions) {
+        assert.equal(session.hello.agent, suite.manifest.x64.digest);
+        assert.deepEqual(await session.call("probe", {}), { libbpf: "3.3.4" });
+      }
+      assert.equal(new Set(sessions.map(({ hello }) => hello.pid)).size, 20);
+      assert.deepEqual(await delivered(suite.host), bundle());
+      assert.deepEqual(
+        (await suite.host.exec(["ls", "-A", AGENTS])).stdout.trim(),
+        suite.manifest.x64.digest,
+      );
+    } finally {
+      for (const each of pools) each.closeAll();
+    }
+  });
+
+  it("says that the disk is full, and leaves nothing half-done", async () => {
+    const error = await failure(suite.pool.open(suite.lab.host(2).connection));
+    assert.ok(EbpfError.is(error, "transport"));
+    assert.equal(error.details.phase, "deliver");
+    assert.match(error.render(), /No space left on device.*has room/s);
+    await eventually("nothing is left over", async () => {
+      return (await suite.lab.host(2).exec(["ls", "-A", AGENTS])).stdout === "";
+    });
+  });
+
+  it("says so when our own bundle is missing", async () => {
+    const error = await failure(new SessionPool(join(suite.directory, "none")).open(suite.host.connection));
+    assert.match(error.render(), /read the agent's bundle .*npm run build/);
+  });
+
+  it("fetches and checks packages again when the cache is damaged", async () => {
+    process.env["XDG_CACHE_HOME"] = join(suite.directory, "cache");
+    const cache = join(suite.directory, "cache/pulumi-ebpf/packages");
+    await suite.undeliver();
+    await suite.pool.open(suite.host.connection);
+    suite.pool.closeAll();
+    const files = readdirSync(cache);
+    assert.equal(files.length, suite.manifest.x64.files.length);
+    for (const file of files) writeFileSync(join(cache, file), "damaged");
+    await suite.undeliver();
+    await suite.pool.open(suite.host.connection);
+    assert.deepEqual(await delivered(suite.host), bundle());
+  });
+});
