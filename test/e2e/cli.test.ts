@@ -15,6 +15,13 @@ import { bpffsOf, filterProgram, programOnEth0 } from "./filter";
 const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
 const prefix = "test/dev";
 
+/** A map beside the filter whose values nobody may read in messages. */
+const more = `
+const tokens = new ebpf.Map("tokens", { connection, type: "hash", key: "u32", value: "text:16", maxEntries: 4 });
+const token = pulumi.secret("declared-token");
+new ebpf.MapEntries("tokens", { map: tokens, entries: [{ key: 1, value: token }] });
+`;
+
 describe("Given the installed command and a host", function () {
   this.timeout(120_000);
   let lab: Lab;
@@ -25,7 +32,7 @@ describe("Given the installed command and a host", function () {
     lab = await Lab.create();
     host = lab.host();
     const config = { connection: host.connection, source: fixture };
-    project = await PulumiProject.create({ program: filterProgram({ ports: [9001] }), config });
+    project = await PulumiProject.create({ program: filterProgram({ ports: [9001], more }), config });
     project.write("ssh_config", "");
   });
 
@@ -117,7 +124,9 @@ describe("Given the installed command and a host", function () {
         records.map(({ id, programs, links, revision }) => [id, programs, links, revision]),
         [
           [`${prefix}/Attachment/filter-eth0`, [], ["link"], 1],
+          [`${prefix}/Map/tokens`, [], [], 1],
           [`${prefix}/MapEntries/ports`, [], [], 1],
+          [`${prefix}/MapEntries/tokens`, [], [], 1],
           [`${prefix}/Program/filter`, ["xdp_filter"], [], 1],
         ],
       );
@@ -171,6 +180,23 @@ describe("Given the installed command and a host", function () {
         const { drift } = JSON.parse((await inspect(id, "--json")).stdout) as { drift: string[] };
         const inState = (deployment.resources ?? []).find((resource) => resource.id?.endsWith(id));
         assert.deepEqual(drift, inState?.outputs?.["drift"]);
+      }
+    });
+
+    it("inspect tells that a secret value drifted, without either value", async () => {
+      const [pin] = (await bpffsOf(host)).filter((path) => path.endsWith("maps/tokens"));
+      const found = [...Buffer.from("by-hand-token".padEnd(16, "\0"))].map(String);
+      await host.bpftool("map", "update", "pinned", pin!, "key", ..."1 0 0 0".split(" "), "value", ...found);
+      const text = (await inspect("MapEntries/tokens")).stdout;
+      const json = (await inspect("MapEntries/tokens", "--json")).stdout;
+      assert.match(text, /\n {2}drift\n {4}.*key 1$/m);
+      for (const token of ["declared-token", "by-hand-token"]) {
+        const forms = [
+          token,
+          Buffer.from(token).toString("hex"),
+          Buffer.from(token).toString("base64").slice(0, 16),
+        ];
+        for (const form of forms) assert.ok(!(text + json).includes(form), form);
       }
     });
 
