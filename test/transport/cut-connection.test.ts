@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { connect as dial, createServer, type Server, type Socket } from "node:net";
 import { EbpfError } from "../../provider/errors";
 import type { Connection } from "../../provider/transport/connection";
-import { AGENTS, eventually, failure, SessionSuite } from "./session-suite";
+import { AGENTS, failure, SessionSuite } from "./session-suite";
+import { eventually } from "./ssh-suite";
 
 describe("connection cut after so many bytes", () => {
   const suite = new SessionSuite([{}]);
@@ -38,12 +39,10 @@ describe("connection cut after so many bytes", () => {
       assert.ok(phases.has(phase), `${[...phases].join()} has ${phase}`);
     proxy.cutAfter = Infinity;
     await run(connection);
-    for (let i = 0; ; i++) {
-      const left = (await suite.host.exec(["ls", "-A", AGENTS])).stdout.trim();
-      if (left === suite.manifest.x64.digest) break;
-      assert.ok(i < 50, `left over: ${left}`);
-      await new Promise((done) => setTimeout(done, 100));
-    }
+    await eventually("only the bundle is left", async () => {
+      const { stdout } = await suite.host.exec(["ls", "-A", AGENTS]);
+      return stdout.trim() === suite.manifest.x64.digest;
+    });
   });
 
   async function run(connection: Connection): Promise<void> {

@@ -7,7 +7,8 @@ import { EbpfError } from "../../provider/errors";
 import { SessionPool } from "../../provider/transport/pool";
 import { dialSsh2 } from "../../provider/transport/ssh2";
 import type { NetnsHost } from "../support/netns-host";
-import { AGENTS, eventually, failure, SessionSuite } from "./session-suite";
+import { AGENTS, failure, SessionSuite } from "./session-suite";
+import { eventually } from "./ssh-suite";
 
 describe("delivery", function () {
   this.timeout(60_000);

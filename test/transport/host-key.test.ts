@@ -60,7 +60,7 @@ describe("ssh host key", () => {
     assert.ok(stated.includes(expected) && stated.includes(found), stated);
     ssh.configure("", `${ssh.host.connection.host} ${other}\n`);
     const known = await refusal("host-key", login(ssh.bare("hostKey")));
-    assert.ok(known.includes(expected) && known.includes(found) && known.includes(".known"), known);
+    assert.ok(known.includes(expected) && known.includes(found) && known.includes("/known-"), known);
   });
 
   it("is accepted when known_hosts has it beside an old one", async () => {

@@ -29,14 +29,6 @@ export async function failure(work: Promise<unknown>): Promise<EbpfError> {
   return error;
 }
 
-/** Asks again until it is so, at most 5 s. */
-export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; !(await holds()); i++) {
-    assert.ok(i < 50, `${what}: not within 5 s`);
-    await new Promise((done) => setTimeout(done, 100));
-  }
-}
-
 export class SessionSuite {
   lab!: Lab;
   directory!: string;

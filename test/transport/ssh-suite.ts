@@ -57,6 +57,14 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Asks again until it is so, at most 5 s. */
+export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; !(await holds()); i++) {
+    assert.ok(i < 50, `${what}: not within 5 s`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
 export class SshSuite {
   lab!: Lab;
   private directory!: string;
