@@ -41,8 +41,21 @@ export abstract class Resource extends pulumi.CustomResource {
   }
 }
 
+/** What backends without organizations call the one they have. */
+const NO_ORGANIZATION = "organization";
+
+/** Undefined where there is none, as in a program's unit tests. */
+function organizationOf(): string | undefined {
+  try {
+    const organization = pulumi.getOrganization();
+    return organization === NO_ORGANIZATION ? undefined : organization;
+  } catch {
+    return undefined;
+  }
+}
+
 function specIdOf(kind: string, name: string): string {
-  const owner = new pulumi.Config("ebpf").get("owner");
+  const owner = new pulumi.Config("ebpf").get("owner") ?? organizationOf();
   return formatSpecId({
     ...(owner === undefined ? {} : { owner }),
     project: pulumi.getProject(),

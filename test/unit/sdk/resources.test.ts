@@ -220,11 +220,17 @@ describe("the SDK", () => {
     await assert.rejects(run(["filter", "filter"]), /two ebpf\.Program resources named "filter"/);
   });
 
-  it("puts the configured owner in front of the name on the host", async () => {
-    pulumi.runtime.setAllConfig({ "ebpf:owner": "acme" });
-    try {
+  it("puts the configured owner in front of the name on the host, else the organization if there is one", async () => {
+    const specId = async () => {
       await valueOf(new ebpf.Program("filter", { connection, source }).urn);
-      assert.equal(preview.inputsOf("filter")["specId"], "acme:shop/prod/Program/filter");
+      return preview.inputsOf("filter")["specId"];
+    };
+    await pulumi.runtime.setMocks(preview, "shop", "prod", true, "acme");
+    assert.equal(await specId(), "acme:shop/prod/Program/filter");
+    pulumi.runtime.setAllConfig({ "ebpf:owner": "edge team" });
+    preview.registered.length = 0;
+    try {
+      assert.equal(await specId(), "edge%20team:shop/prod/Program/filter");
     } finally {
       pulumi.runtime.setAllConfig({});
     }
