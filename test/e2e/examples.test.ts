@@ -1,7 +1,9 @@
 /** Each of examples/, deployed from its own directory by the real engine, and judged by what packets and processes meet. */
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { foreignObject } from "../demo/stage";
+import { run } from "../support/command";
 import { Lab } from "../support/lab";
 import type { NetnsHost } from "../support/netns-host";
 import { PulumiProject } from "../support/pulumi";
@@ -115,6 +117,21 @@ describe("Given a host of its own for the examples", function () {
       });
       assert.equal((await connects(path))["refused"], 0);
     });
+  });
+
+  it("all: their TypeScript is right by the types of the installed package", async () => {
+    const directory = resolve(__dirname, "../../examples");
+    const project = await PulumiProject.create({ program: { directory }, name: "examples" });
+    try {
+      const programs = readdirSync(directory).map((example) => `${example}/index.ts`);
+      const options = "--noEmit --strict --skipLibCheck --target ES2022 --module commonjs".split(" ");
+      const compile = ["node_modules/.bin/tsc", ...options, "--moduleResolution", "node10", ...programs];
+      const { code, stdout } = await run(compile, { cwd: project.directory, check: false });
+      assert.equal(code, 0, stdout);
+      assert.equal(programs.length, 4);
+    } finally {
+      project.dispose();
+    }
   });
 
   /** Up, `verify`, a preview without changes, destroy, nothing left. */
