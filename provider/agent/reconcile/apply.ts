@@ -65,7 +65,7 @@ export async function apply(host: Host, params: ApplyParams, report: Report): Pr
       actions,
     });
     clearDriftMark(host.roots, spec.id);
-    return statusOf(host, next, notes);
+    return statusOf(host, next, notes, { written: true });
   });
 }
 

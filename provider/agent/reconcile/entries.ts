@@ -7,7 +7,14 @@ import { type MapHandle, possibleCpus } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { EntriesPart } from "../../protocol/spec";
 import type { Blobs } from "../blobs";
-import { type Contents, type EntriesChange, changeBetween, changeFrom } from "./entry-rows";
+import {
+  type Contents,
+  type EntriesChange,
+  allRows,
+  changeBetween,
+  changeFrom,
+  keysOfRows,
+} from "./entry-rows";
 import { RowTable } from "./row-table";
 import { type Report, eraseKeys, isFixed, readContents, writeRows } from "./map-contents";
 
@@ -71,25 +78,38 @@ export interface ChangeRequest {
   trust: boolean;
 }
 
-/** What to write; nothing is written yet. Fails with `limit` when it does not fit. */
-export function planChange({ map, previous, next, trust }: ChangeRequest, blobs: Blobs): EntriesChange {
+/** What to write, and what would undo it. */
+export interface PlannedChange extends EntriesChange {
+  /** Absent: by the previous declaration alone. */
+  prior?: EntriesChange;
+}
+
+/** Nothing is written yet. Fails with `limit` when it does not fit. */
+export function planChange({ map, previous, next, trust }: ChangeRequest, blobs: Blobs): PlannedChange {
   const cpus = possibleCpus();
-  if (trust && next !== undefined && sameRows(previous, next)) {
+  if (next !== undefined && trust && sameRows(previous, next)) {
     const change = changeBetween(previous, next, blobs, cpus);
     checkIndexes(map, change);
-    return change;
+    const touched = keysOf(map, change);
+    const few = touched.length / map.info().keySize <= FEW_ROWS;
+    return { ...change, prior: priorOf(map, change, few ? lookUp(map, touched) : readContents(map).table) };
+  }
+  // taking back what was declared: a key that is gone already does no harm
+  if (next === undefined) {
+    const rows = previous === undefined ? Buffer.alloc(0) : allRows(previous, blobs, cpus);
+    return { upserts: Buffer.alloc(0), deletes: keysOfRows(rows, map.info().keySize, map.valueBytes) };
   }
   const contents = readContents(map);
-  const change = changeFrom(
-    contents,
-    sameRows(previous, next ?? previous) ? previous : undefined,
-    next,
-    blobs,
-    cpus,
-  );
+  if (contents.table.size === 0) {
+    const upserts = allRows(next, blobs, cpus);
+    const deletes = keysOfRows(upserts, map.info().keySize, map.valueBytes);
+    return { upserts, deletes: Buffer.alloc(0), prior: { upserts: Buffer.alloc(0), deletes } };
+  }
+  const known = sameRows(previous, next) ? previous : undefined;
+  const change = changeFrom(contents, known, next, blobs, cpus);
   checkIndexes(map, change);
   checkRoom(map, contents, change);
-  return change;
+  return { ...change, prior: priorOf(map, change, contents.table) };
 }
 
 function sameRows(a: EntriesPart | undefined, b: EntriesPart | undefined): boolean {
@@ -135,29 +155,32 @@ function checkRoom(map: MapHandle, { table, fixed }: Contents, { upserts, delete
   );
 }
 
-/** What undoes a change: the values that stand there now, and the keys that do not. */
-export function priorOf(map: MapHandle, { upserts, deletes }: EntriesChange): EntriesChange {
-  const { keySize } = map.info();
-  const rowSize = keySize + map.valueBytes;
-  const touched = new RowTable(keySize, 0, upserts.length / rowSize + deletes.length / keySize);
-  for (let at = 0; at < upserts.length; at += rowSize) touched.set(upserts, at, upserts, 0);
-  for (let at = 0; at < deletes.length; at += keySize) touched.set(deletes, at, deletes, 0);
-  const contents = touched.size > FEW_ROWS ? readContents(map).table : lookUp(map, touched);
-  const packed = contents.packed();
-  const before: number[] = [];
-  for (let row = 0; row < contents.size; row++)
-    if (touched.find(packed, row * rowSize) >= 0) before.push(row);
-  const absent: number[] = [];
-  for (let row = 0; row < touched.size; row++)
-    if (contents.find(touched.packed(), row * keySize) < 0) absent.push(row);
-  return { upserts: contents.pick(before), deletes: touched.pickKeys(absent) };
+/** The keys that a change touches, packed. */
+function keysOf(map: MapHandle, { upserts, deletes }: EntriesChange): Buffer {
+  return Buffer.concat([keysOfRows(upserts, map.info().keySize, map.valueBytes), deletes]);
 }
 
-function lookUp(map: MapHandle, keys: RowTable): RowTable {
-  const table = new RowTable(keys.keySize, map.valueBytes);
-  const { values, found } = map.lookupMany(keys.packed(), keys.size);
-  for (let row = 0; row < keys.size; row++) {
-    if (found[row] === 1) table.set(keys.packed(), row * keys.keySize, values, row * map.valueBytes);
+/** The values that stand there now, and the keys that do not. */
+function priorOf(map: MapHandle, change: EntriesChange, contents: RowTable): EntriesChange {
+  const { keySize } = map.info();
+  const keys = keysOf(map, change);
+  const before: number[] = [];
+  const absent: Buffer[] = [];
+  for (let at = 0; at < keys.length; at += keySize) {
+    const row = contents.find(keys, at);
+    if (row >= 0) before.push(row);
+    else absent.push(keys.subarray(at, at + keySize));
+  }
+  return { upserts: contents.pick(before), deletes: Buffer.concat(absent) };
+}
+
+function lookUp(map: MapHandle, keys: Buffer): RowTable {
+  const { keySize } = map.info();
+  const count = keys.length / keySize;
+  const table = new RowTable(keySize, map.valueBytes);
+  const { values, found } = map.lookupMany(keys, count);
+  for (let i = 0; i < count; i++) {
+    if (found[i] === 1) table.set(keys, i * keySize, values, i * map.valueBytes);
   }
   return table;
 }

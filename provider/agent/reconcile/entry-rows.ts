@@ -6,7 +6,7 @@ import { EbpfError } from "../../errors";
 import type { EntriesPart } from "../../protocol/spec";
 import type { Blobs } from "../blobs";
 import { readManifest } from "../references";
-import { RowTable } from "./row-table";
+import { RowTable, copyBytes } from "./row-table";
 
 /** What must be written to a map, as the kernel takes it. */
 export interface EntriesChange {
@@ -102,6 +102,20 @@ function changedRows(
     gone: previous && declaredTable(previous, blobs, cpus, less(before, after)),
     fresh: next && declaredTable(next, blobs, cpus, less(after, before)),
   };
+}
+
+/** Every declared row, for a map that holds nothing. */
+export function allRows(part: EntriesPart, blobs: Blobs, cpus: number): Buffer {
+  return Buffer.concat([...declaredRows(part, blobs, cpus)]);
+}
+
+/** The keys of packed rows, packed. */
+export function keysOfRows(rows: Buffer, keySize: number, valueSize: number): Buffer {
+  const keys = Buffer.allocUnsafe((rows.length / (keySize + valueSize)) * keySize);
+  for (let at = 0, end = 0; at < rows.length; at += keySize + valueSize, end += keySize) {
+    copyBytes(rows, at, keys, end, keySize);
+  }
+  return keys;
 }
 
 /** From one declaration to the next, on the word of the Record that the map holds the first. */

@@ -2,7 +2,7 @@
 import { type MapHandle, isErrno } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { Contents } from "./entry-rows";
-import { RowTable } from "./row-table";
+import { RowTable, copyBytes } from "./row-table";
 
 const BATCH_ROWS = 65_536;
 /** Work that takes longer is reported. */
@@ -36,8 +36,8 @@ export async function writeRows(map: MapHandle, rows: Buffer, report: Report): P
     const keys = Buffer.allocUnsafe(count * keySize);
     const values = Buffer.allocUnsafe(count * valueSize);
     for (let i = 0, at = first * rowSize; i < count; i++, at += rowSize) {
-      copy(rows, at, keys, i * keySize, keySize);
-      copy(rows, at + keySize, values, i * valueSize, valueSize);
+      copyBytes(rows, at, keys, i * keySize, keySize);
+      copyBytes(rows, at + keySize, values, i * valueSize, valueSize);
     }
     try {
       map.updateBatch(keys, values, count);
@@ -81,10 +81,4 @@ async function inBatches(
     report(message, Math.min(first + BATCH_ROWS, total), total);
     await new Promise((resolve) => setImmediate(resolve));
   }
-}
-
-/** For a few bytes a loop beats the call of Buffer.copy. */
-function copy(from: Buffer, fromAt: number, to: Buffer, toAt: number, size: number): void {
-  if (size > 32) from.copy(to, toAt, fromAt, fromAt + size);
-  else for (let i = 0; i < size; i++) to[toAt + i] = from[fromAt + i]!;
 }

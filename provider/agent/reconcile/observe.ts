@@ -62,7 +62,16 @@ function emptyStatus(id: string, incarnation: string, revision: number, specDige
   };
 }
 
-export function statusOf(host: Host, record: Record, notes: string[] = []): Promise<Status> {
+/**
+ * `written`: entries were written a moment ago, each command of the kernel's answering success; a second reading of
+ * a million rows would say no more.
+ */
+export function statusOf(
+  host: Host,
+  record: Record,
+  notes: string[] = [],
+  { written = false } = {},
+): Promise<Status> {
   return withHandles((handles) => {
     const { id, incarnation, revision, specDigest } = record;
     const status = { ...emptyStatus(id, incarnation, revision, specDigest), notes };
@@ -81,7 +90,11 @@ export function statusOf(host: Host, record: Record, notes: string[] = []): Prom
     }
     observePrograms(host, actual, status);
     observeMaps(host, actual, status);
-    for (const part of record.spec.entries) observeEntries(host, part, actual, status, handles);
+    for (const part of record.spec.entries) {
+      const declared = part.count + part.references.length;
+      if (written) status.entries[part.name] = { matching: declared, declared };
+      else observeEntries(host, part, actual, status, handles);
+    }
     for (const part of record.spec.links) observeLink(host, part.name, actual, status, handles);
     return status;
   });

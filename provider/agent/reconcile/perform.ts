@@ -9,7 +9,7 @@ import { pinPath } from "../layout";
 import type { LinkRecord, Record } from "../records";
 import type { Action, LinkPlace } from "./actions";
 import { unlessMissing } from "./actual";
-import { priorOf, writeChange } from "./entries";
+import { type PlannedChange, writeChange } from "./entries";
 import type { EntriesChange } from "./entry-rows";
 import type { Handles } from "./handles";
 import type { Report } from "./map-contents";
@@ -25,7 +25,7 @@ export interface Work {
   id: string;
   revision: number;
   /** By EntriesPart's name. */
-  changes: Map<string, EntriesChange>;
+  changes: Map<string, PlannedChange>;
   /** What undoes a change that was written, while this process lives. */
   prior: Map<Action, EntriesChange>;
   /** By map: what was copied before the switch. */
@@ -54,7 +54,7 @@ export async function perform(work: Work, action: Action): Promise<void> {
     case "sync-entries": {
       const map = handles.keep(MapHandle.fromId(action.mapId));
       const change = work.changes.get(action.part)!;
-      work.prior.set(action, priorOf(map, change));
+      if (change.prior !== undefined) work.prior.set(action, change.prior);
       const note = await writeChange(map, change, work.report);
       if (note !== null) work.notes.push(note);
       return;

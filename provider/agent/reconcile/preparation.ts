@@ -10,7 +10,7 @@ import type { Host } from "../host";
 import type { MapRecord, ProgramRecord, Record } from "../records";
 import type { Action } from "./actions";
 import { type Actual, openActual } from "./actual";
-import type { EntriesChange } from "./entry-rows";
+import type { PlannedChange } from "./entries";
 import type { Handles } from "./handles";
 import type { Report } from "./map-contents";
 import { openMap, openProgram } from "./resolve";
@@ -36,7 +36,7 @@ export interface NextMap {
 export class Preparation {
   readonly programs = new Map<string, NextProgram>();
   readonly maps = new Map<string, NextMap>();
-  readonly changes = new Map<string, EntriesChange>();
+  readonly changes = new Map<string, PlannedChange>();
   readonly snapshots = new Map<string, RowTable>();
   /** Before and after the links switch; after the commit point. */
   readonly steps: { before: Action[]; links: Action[]; after: Action[]; cleanup: Action[] } = {
