@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -80,6 +80,18 @@ describe("delivery", function () {
     const { hello } = await suite.pool.open(suite.host.connectionAs("deploy"));
     assert.match(hello.bootId, /as uid 0$/);
     assert.deepEqual(await delivered(suite.host), bundle());
+  });
+
+  it("goes on by sudo where sudo gives each command a terminal of its own", async () => {
+    await suite.host.write("/etc/sudoers.d/terminal", "Defaults use_pty\n", "440");
+    try {
+      const session = await suite.pool.open(suite.host.connectionAs("deploy"));
+      const data = randomBytes(1 << 20);
+      const answer = await session.call("testRun", { spec: "", entrypoint: "", data, repeat: 1 });
+      assert.ok(Buffer.compare(Buffer.from(answer.data), data) === 0);
+    } finally {
+      await suite.host.exec(["rm", "/etc/sudoers.d/terminal"]);
+    }
   });
 
   it("is refused from a login that may not, naming it and the remedy", async () => {
