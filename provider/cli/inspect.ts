@@ -9,21 +9,20 @@ import { definitions } from "../resources";
 import { available } from "../resources/closest";
 import type { CommonInputs } from "../resources/resource";
 import type { Connection } from "../transport/connection";
-import { openSession } from "../transport/pool";
 import type { AgentSession } from "../transport/session";
 import { columns, type Command, indented } from "./command";
-import { DIAL_SECONDS } from "./ls";
+import { openHost } from "./host";
 
 export const inspect: Command = {
   operands: ["HOST", "ID"],
-  async run({ connection, operands, report }) {
-    const id = specIdOf(operands[0]!);
-    const session = await openSession(connection!, { singleDialSeconds: DIAL_SECONDS, onProgress: report });
+  async run(invocation) {
+    const id = specIdOf(invocation.operands[0]!);
+    const session = await openHost(invocation);
     const observed = await session.call("observe", { id });
     if (observed === null) throw await unknown(session, id);
     // items of drift hold keys and values as bytes, secret ones too; the texts leave those out
     const { drift: _items, notes: _none, ...status } = observed.status;
-    const drift = driftTexts(observed.status, specOf(observed, id, connection!));
+    const drift = driftTexts(observed.status, specOf(observed, id, invocation.connection!));
     return {
       well: drift.length === 0,
       text: describeStatus(session.host, observed.status, drift),

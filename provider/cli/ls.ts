@@ -1,15 +1,12 @@
 /** `ls HOST`: every Record of the host, whichever stack it belongs to. */
 import type { RecordSummary } from "../protocol/messages";
-import { openSession } from "../transport/pool";
 import { columns, type Command } from "./command";
-
-/** An operator waits in front of the screen: one dial, not ten. */
-export const DIAL_SECONDS = 10;
+import { openHost } from "./host";
 
 export const ls: Command = {
   operands: ["HOST"],
-  async run({ connection, report }) {
-    const session = await openSession(connection!, { singleDialSeconds: DIAL_SECONDS, onProgress: report });
+  async run(invocation) {
+    const session = await openHost(invocation);
     const records = (await session.call("list", {})).sort((a, b) => (a.id < b.id ? -1 : 1));
     return {
       well: records.every(({ damaged }) => damaged === undefined),

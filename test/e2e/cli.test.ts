@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join, resolve } from "node:path";
 import { bin } from "../../package.json";
-import type { Check } from "../../provider/cli/doctor";
+import type { Check } from "../../provider/cli/checks";
 import type { RecordSummary } from "../../provider/protocol/messages";
 import type { Status } from "../../provider/protocol/status";
 import { type CommandResult, run } from "../support/command";

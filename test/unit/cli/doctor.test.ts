@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { type Check, failedWay, featureChecks, recordCheck } from "../../../provider/cli/doctor";
-import { EbpfError, type ErrorDetails } from "../../../provider/errors";
+import { type Check, featureChecks, recordCheck } from "../../../provider/cli/checks";
+import { failedWay } from "../../../provider/cli/doctor";
+import { EbpfError, type ErrorDetails, invalid } from "../../../provider/errors";
 import type { HostFeatures, RecordSummary } from "../../../provider/protocol/messages";
 
 /** As the agent answers on Linux 5.10 without BTF, JIT and cgroup2. */
@@ -88,6 +89,18 @@ describe("doctor's judgement of the way to a host", () => {
   it("a missing permission is one of root", () => {
     const error = new EbpfError("permission", "start the agent as root", { needed: "root" });
     assert.deepEqual(failedWay(connection, error).at(-1)?.check, "root");
+  });
+
+  it("what the command line cannot have is one of the first step, with every problem", () => {
+    const problems = [{ property: "connection.password", reason: "cannot be handed to ssh" }];
+    const error = invalid("open the connection", problems);
+    assert.deepEqual(failedWay({ ...connection, transport: "openssh" }, error), [
+      {
+        check: "ssh",
+        status: "fail",
+        detail: "open the connection; connection.password cannot be handed to ssh",
+      },
+    ]);
   });
 
   it("ssh's own failures are one step, since it tells them in words only", () => {
