@@ -161,11 +161,10 @@ async function connectHop(
     const timedOut = (): void =>
       fail(
         shaken
-          ? new EbpfError(
-              "transport",
+          ? loginError(
               `log in to ${name}: no answer in ${dialTimeout / 1000} s`,
-              { phase: "auth" },
-              { host },
+              host,
+              "look at sshd's log there",
             )
           : dialError(`dial ${name}: no answer in ${dialTimeout / 1000} s`, host),
       );
@@ -183,15 +182,11 @@ async function connectHop(
       if (refused !== undefined) return fail(refused);
       if (error.level === "client-authentication") {
         return fail(
-          new EbpfError(
-            "transport",
+          loginError(
             `log in to ${name} as ${config.user}: refused; ${login.refusal()}`,
-            { phase: "auth" },
-            {
-              host,
-              remedy: "set user and privateKey, password or agentSocketPath to what the host lets in",
-              cause: error,
-            },
+            host,
+            "set user and privateKey, password or agentSocketPath to what the host lets in",
+            error,
           ),
         );
       }
@@ -266,7 +261,11 @@ function handshakeError(name: string, host: string, cause: Error): EbpfError {
 function loginEnded(name: string, host: string, why: string, cause?: unknown): EbpfError {
   const remedy =
     "set privateKey in the connection, or IdentitiesOnly in ~/.ssh/config, so that fewer keys are tried";
-  return new EbpfError("transport", `log in to ${name}: ${why}`, { phase: "auth" }, { host, remedy, cause });
+  return loginError(`log in to ${name}: ${why}`, host, remedy, cause);
+}
+
+function loginError(message: string, host: string, remedy: string, cause?: unknown): EbpfError {
+  return new EbpfError("transport", message, { phase: "auth" }, { host, remedy, cause });
 }
 
 /** Node joins the failures of several addresses under an empty message. */
@@ -290,7 +289,8 @@ function line(host: string, chain: Chain, client: Client): Line {
         const fail = (text: string, cause?: unknown): void => {
           clearTimeout(timer);
           const phase = open ? "exec" : "closed";
-          reject(new EbpfError("transport", `run a command: ${text}`, { phase }, { host, cause }));
+          const remedy = "make sure that the login may run commands (ForceCommand, MaxSessions of its sshd)";
+          reject(new EbpfError("transport", `run a command: ${text}`, { phase }, { host, remedy, cause }));
         };
         const timer = setTimeout(() => fail(`no answer in ${EXEC_TIMEOUT_MS / 1000} s`), EXEC_TIMEOUT_MS);
         client.once("close", () => fail(lost));
