@@ -1,6 +1,7 @@
 /** Everything the agent keeps of one host, in one place: roots, records, blobs, pins, lock, index. */
 import fs from "node:fs";
 import os from "node:os";
+import path from "node:path";
 import { Blobs } from "./blobs";
 import { ensureDirectory } from "./durable-file";
 import { type Roots, rootsFrom } from "./layout";
@@ -32,6 +33,7 @@ export class Host {
   prepare(): void {
     ensureDirectory(this.records.directory);
     ensureDirectory(this.blobs.directory);
+    ensureDirectory(path.join(this.roots.state, "intents"));
     this.pins.ensureMounted();
   }
 

@@ -2,7 +2,7 @@
  * Names of everything the agent keeps on a host. Pure: computes paths, touches no file.
  *
  *   <bpffs>/pulumi-ebpf/[<owner>:]<project>/<stack>/<Kind>/<name>/<revision>/{programs,maps,links}/<part>
- *   <state>/records/<spec id>.json, <spec id>.intent.json      <state>/blobs/<sha256>
+ *   <state>/records/<spec id>.json   <state>/intents/<spec id>.json   <state>/blobs/<sha256>
  *   <run>/lock, drifted/<spec id>, holds/<pid>
  */
 import { createHash } from "node:crypto";
@@ -111,7 +111,7 @@ export function recordPath(roots: Roots, id: string): string {
 }
 
 export function intentPath(roots: Roots, id: string): string {
-  return path.join(roots.state, "records", `${pathPart(id)}.intent.json`);
+  return path.join(roots.state, "intents", `${pathPart(id)}.json`);
 }
 
 export function blobPath(roots: Roots, digest: string): string {

@@ -16,6 +16,7 @@ export function plan(host: Host, { spec, blobs }: PlanParams): Promise<PlanResul
       });
     }
   }
+  host.references.refresh();
   return withHandles(async (handles) => {
     const readBlob = (digest: string) => {
       const sent = blobs[digest];

@@ -11,7 +11,7 @@ import { EbpfError } from "../errors";
 import type { RecordSummary } from "../protocol/messages";
 import type { Spec } from "../protocol/spec";
 import { readIfThere, removeIfThere, syncDirectory, writeDurably } from "./durable-file";
-import { type Roots, intentPath, recordPath } from "./layout";
+import { type Roots, recordPath } from "./layout";
 
 export const RECORD_FORMAT = 1;
 
@@ -94,7 +94,7 @@ export class Records {
     try {
       return fs
         .readdirSync(this.directory)
-        .filter((name) => name.endsWith(".json") && !name.endsWith(".intent.json"))
+        .filter((name) => name.endsWith(".json"))
         .sort();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
@@ -151,10 +151,6 @@ export class Records {
         return { id: decodeFileName(name), ...empty, damaged: EbpfError.from(error).message };
       }
     });
-  }
-
-  intentFile(id: string): string {
-    return intentPath(this.roots, id);
   }
 }
 

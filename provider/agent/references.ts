@@ -38,20 +38,17 @@ export class ReferenceIndex {
 
   /** Records of other Specs that refer to a part of this one. */
   referrersOf(id: string): References[] {
-    this.refresh();
     return [...(this.#referrers.get(id) ?? [])]
       .map((name) => this.#entries.get(name)!)
       .filter((entry) => entry.id !== id);
   }
 
   all(): Iterable<References> {
-    this.refresh();
     return this.#entries.values();
   }
 
   /** Blobs that some Record names; `null` when a damaged Record leaves that open. */
   namedBlobs(): Set<string> | null {
-    this.refresh();
     if (this.#damaged) return null;
     return new Set([...this.#entries.values()].flatMap(({ blobs }) => blobs));
   }
@@ -64,7 +61,10 @@ export class ReferenceIndex {
     this.#builtAt = this.stamp(sequence + 1);
   }
 
-  /** `sequence` of a holder of the lock; without it a look at the lock file must do. */
+  /**
+   * To be called once by each verb, before it asks anything. `sequence` is that of the lock's holder; without the
+   * lock a look at its file must do.
+   */
   refresh(sequence = this.lock.sequence()): void {
     if (this.stamp(sequence) === this.#builtAt) return;
     this.#entries.clear();

@@ -205,10 +205,7 @@ describe("faults at every action", function () {
             const revisions = new Set(host.pins(target.id).map((pin) => pin.split("/")[5]));
             assert.ok(revisions.size <= 1, `revisions ${[...revisions]}`);
           }
-          assert.deepEqual(
-            host.records().filter((name) => name.includes("intent")),
-            [],
-          );
+          assert.deepEqual(host.intents(), []);
           for (const id of [linkId, entriesId, programId]) await agent.remove(id);
           assert.equal(attached(), undefined);
           host.assertEmpty();

@@ -84,6 +84,11 @@ export class TestHost {
     return fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];
   }
 
+  intents(): string[] {
+    const directory = path.join(this.roots.state, "intents");
+    return fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];
+  }
+
   blobs(): string[] {
     const directory = path.join(this.roots.state, "blobs");
     return fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];
@@ -108,6 +113,7 @@ export class TestHost {
       "pins",
     );
     assert.deepEqual(this.records(), [], "records");
+    assert.deepEqual(this.intents(), [], "intents");
     assert.deepEqual(this.blobs(), [], "blobs");
   }
 }
