@@ -147,7 +147,7 @@ export class NetnsHost implements TestHost {
 
   async bpftool<T>(...args: string[]): Promise<T> {
     const { code, stdout, stderr } = await this.exec(["bpftool", "-j", ...args], { check: false });
-    const answer = JSON.parse(stdout === "" ? "null" : stdout) as T;
+    const answer = JSON.parse(stdout.trim() === "" ? "null" : stdout) as T;
     if (code !== 0) throw new Error(`${this.name}: bpftool ${args.join(" ")}: ${stderr}${stdout}`);
     return answer;
   }

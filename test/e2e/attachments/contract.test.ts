@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { CheckFailed, ManagedResource } from "../../support/managed-resource";
 import { Lab } from "../../support/lab";
+import { closeAll } from "../../../provider/transport/pool";
 import { bpffsOf } from "../filter";
 import { guarded, kinds } from "./kinds";
 import { startProbe } from "./probe";
@@ -45,6 +46,7 @@ for (const kind of kinds) {
     });
 
     after(async () => {
+      closeAll();
       await lab?.destroy();
     });
 
@@ -69,17 +71,17 @@ for (const kind of kinds) {
 
     it("judges without a gap while the program is replaced", async () => {
       const before = loadedId();
-      const probe = await startProbe(lab, kind.probe, 3);
+      const probe = await startProbe(lab, kind.probe);
       for (const version of [2, 3, 4]) {
         assert.equal(await program.update(programArgs(version)), true);
         assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
       }
       assert.notEqual(loadedId(), before);
-      const { slipped, refused, passed, blocked } = await probe.result;
+      const { slipped, refused, passed, blocked } = await probe.stop();
       assert.equal(slipped, 0, "nothing passed that either version refuses");
       assert.equal(blocked, 0, "nothing was refused that either version lets pass");
-      assert.ok(passed > 20, `${passed} passed`);
-      if (!["sock_release", "exec"].includes(kind.probe)) assert.ok(refused > 20, `${refused} refused`);
+      assert.ok(passed > 10, `${passed} passed`);
+      if (!["sock_release", "exec"].includes(kind.probe)) assert.ok(refused > 10, `${refused} refused`);
     });
 
     it("reports what was detached from outside, and repairs it", async () => {
@@ -87,7 +89,7 @@ for (const kind of kinds) {
       assert.deepEqual(await kind.attached(lab.host()), []);
       const drift = await attachment.refresh();
       assert.equal(drift?.length, 1, JSON.stringify(drift));
-      assert.match(drift![0]!, /detached/);
+      assert.match(drift![0]!, /detached|pin/);
       assert.equal(await attachment.update(attachmentArgs()), true);
       assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
       assert.deepEqual(await attachment.refresh(), []);
@@ -98,7 +100,9 @@ for (const kind of kinds) {
         await lab.host().removeInterface("eth0");
         const drift = await attachment.refresh();
         assert.match(drift?.join() ?? "", /eth0/);
-        await assert.rejects(attachment.update(attachmentArgs()), /eth0/);
+        await assert.rejects(attachment.update(attachmentArgs()), ({ message }: Error) =>
+          /eth0/.test(message),
+        );
       });
 
       it("comes back when the interface does", async () => {
@@ -112,7 +116,9 @@ for (const kind of kinds) {
         await lab.host().exec(["rmdir", guarded]);
         const drift = await attachment.refresh();
         assert.match(drift?.join() ?? "", /guarded/);
-        await assert.rejects(attachment.update(attachmentArgs()), /guarded/);
+        await assert.rejects(attachment.update(attachmentArgs()), ({ message }: Error) =>
+          /guarded/.test(message),
+        );
         await lab.host().exec(["mkdir", guarded]);
         assert.equal(await attachment.update(attachmentArgs()), true);
         assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);

@@ -1,6 +1,9 @@
 /** Every kind of attachment for the contract suite: how it is asked for, seen, broken and put to the test. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import type { NetnsHost } from "../../support/netns-host";
 import { type CgroupAttach, CGROUP_ATTACH } from "../../../provider/protocol/hooks";
+import { bpffsOf } from "../filter";
 
 export interface AttachmentKind {
   title: string;
@@ -21,39 +24,43 @@ export interface AttachmentKind {
   globals?(host: NetnsHost): Promise<Record<string, unknown>>;
 }
 
-interface BpftoolLink {
-  id: number;
-  type: string;
-  prog_id: number;
-  attach_type?: string;
-  tp_name?: string;
-  ifindex?: number;
-  devname?: string;
+/** Of /proc/<pid>/fdinfo: `link_type`, `link_id`, `prog_id`, and `ifindex` of links on an interface. */
+type LinkInfo = Record<string, string>;
+
+const linkInfo = readFileSync(resolve(__dirname, "../../fixtures/e2e/link-info.pl"), "utf8");
+
+/** This host's pinned links of one type: link ids are the whole kernel's. */
+async function links(host: NetnsHost, type: string): Promise<{ pin: string; info: LinkInfo }[]> {
+  const pins = (await bpffsOf(host)).filter((path) => path.includes("/links/"));
+  if (pins.length === 0) return [];
+  const { stdout } = await host.exec(["perl", "-e", linkInfo, ...pins]);
+  const infos = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as LinkInfo);
+  return infos
+    .map((info, index) => ({ pin: pins[index]!, info }))
+    .filter(({ info }) => info["link_type"] === type);
 }
 
-async function links(host: NetnsHost, matches: (link: BpftoolLink) => boolean): Promise<BpftoolLink[]> {
-  // of this host's pins only: link ids are the whole kernel's
-  const { stdout } = await host.exec(
-    ["find", "/sys/fs/bpf/pulumi-ebpf", "-path", "*/links/*", "-type", "f"],
-    {
-      check: false,
-    },
-  );
-  const pinned: BpftoolLink[] = [];
-  for (const pin of stdout.split("\n").filter((line) => line !== "")) {
-    pinned.push(await host.bpftool<BpftoolLink>("link", "show", "pinned", pin));
-  }
-  return pinned.filter(matches);
-}
-
-const byLink = (matches: (link: BpftoolLink) => boolean) => ({
-  // a detached link stays pinned, without a hook
+const byLink = (type: string) => ({
+  // a detached link stays pinned, without an interface
   attached: async (host: NetnsHost) =>
-    (await links(host, (link) => matches(link) && link.ifindex !== 0 && link.devname !== "(detached)")).map(
-      ({ prog_id }) => prog_id,
-    ),
+    (await links(host, type))
+      .filter(({ info }) => info["ifindex"] !== "0")
+      .map(({ info }) => Number(info["prog_id"])),
   detach: async (host: NetnsHost) => {
-    for (const { id } of await links(host, matches)) await host.bpftool("link", "detach", "id", String(id));
+    for (const { info } of await links(host, type)) {
+      await host.bpftool("link", "detach", "id", String(info["link_id"]));
+    }
+  },
+});
+
+/** Links of tracing have no detach: they go with their last pin. */
+const byPin = (type: string) => ({
+  ...byLink(type),
+  detach: async (host: NetnsHost) => {
+    for (const { pin } of await links(host, type)) await host.exec(["rm", pin]);
   },
 });
 
@@ -79,7 +86,7 @@ const xdp = (mode: string): AttachmentKind => ({
   misfit: "guard_tc",
   args: () => ({ xdp: { interface: device, mode } }),
   attached: (host) => onDevice(host, "xdp"),
-  detach: byLink(({ type }) => type === "xdp").detach,
+  detach: byLink("xdp").detach,
   onInterface: true,
   probe: "packets in",
 });
@@ -89,7 +96,7 @@ const tcx = (direction: "ingress" | "egress"): AttachmentKind => ({
   entrypoint: "guard_tc",
   misfit: "guard_xdp",
   args: () => ({ tcx: { interface: device, direction } }),
-  ...byLink(({ type }) => type === "tcx"),
+  ...byLink("tcx"),
   onInterface: true,
   probe: direction === "ingress" ? "packets in" : "packets out",
 });
@@ -130,7 +137,7 @@ const cgroup = (attach: CgroupAttach): AttachmentKind => ({
   entrypoint: entrypoints[attach],
   misfit: attach === "connect4" ? "guard_connect6" : "guard_connect4",
   args: () => ({ cgroup: { path: guarded, type: attach } }),
-  ...byLink(({ type }) => type === "cgroup"),
+  ...byLink("cgroup"),
   attached: async (host) => {
     const shown = await host.bpftool<{ id: number }[] | null>("cgroup", "show", guarded);
     return (shown ?? []).map(({ id }) => id);
@@ -151,7 +158,7 @@ const tracing: AttachmentKind[] = [
     entrypoint: "guard_tracepoint",
     misfit: "guard_raw_tracepoint",
     args: () => ({ tracepoint: { event: "sched/sched_process_exec" } }),
-    ...byLink(({ type }) => type === "perf_event"),
+    ...byPin("perf"),
     onInterface: false,
     probe: "exec",
     globals: ownCgroup,
@@ -161,7 +168,7 @@ const tracing: AttachmentKind[] = [
     entrypoint: "guard_raw_tracepoint",
     misfit: "guard_tracepoint",
     args: () => ({ rawTracepoint: { name: "sched_process_exec" } }),
-    ...byLink(({ type }) => type === "raw_tracepoint"),
+    ...byPin("raw_tracepoint"),
     onInterface: false,
     probe: "exec",
     globals: ownCgroup,

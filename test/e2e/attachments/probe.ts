@@ -1,5 +1,6 @@
 /** Traffic for the contract suite: what must be refused and what must pass, over and over, with counts. */
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Lab } from "../../support/lab";
 import { Flood } from "../../support/traffic";
@@ -17,42 +18,41 @@ export interface ProbeCount {
 const blockedPort = 7777;
 const openPort = 7778;
 
-/** Resolves when the traffic flows; `result` when it has ended, after `seconds`. */
-export async function startProbe(
-  lab: Lab,
-  action: string,
-  seconds: number,
-): Promise<{ result: Promise<ProbeCount> }> {
-  return action.startsWith("packets ") ? packets(lab, action, seconds) : processes(lab, action, seconds);
+export interface Probe {
+  stop(): Promise<ProbeCount>;
 }
 
-async function packets(lab: Lab, action: string, seconds: number): Promise<{ result: Promise<ProbeCount> }> {
+/** Resolves when the traffic flows; it ends by itself after 30 s. */
+export async function startProbe(lab: Lab, action: string): Promise<Probe> {
+  return action.startsWith("packets ") ? packets(lab, action) : processes(lab, action);
+}
+
+const script = readFileSync(resolve(__dirname, "../../fixtures/e2e/probe.pl"), "utf8");
+
+async function packets(lab: Lab, action: string): Promise<Probe> {
   const [from, to] = action === "packets in" ? [lab.client, lab.host()] : [lab.host(), lab.client];
-  const [bad, good] = await Promise.all(
-    [blockedPort, openPort].map((port) => Flood.start(from, to, { port, packetsPerSecond: 20_000 })),
-  );
-  await good!.flowing();
-  const result = new Promise((done) => setTimeout(done, seconds * 1000)).then(async () => {
-    const [refused, passed] = await Promise.all([bad!.stop(), good!.stop()]);
-    return {
-      refused: refused.lost,
-      slipped: refused.received,
-      passed: passed.received,
-      blocked: passed.lost,
-    };
-  });
-  return { result };
+  const options = { packetsPerSecond: 20_000, seconds: 30 };
+  const bad = await Flood.start(from, to, { port: blockedPort, ...options });
+  const good = await Flood.start(from, to, { port: openPort, ...options });
+  await good.flowing(100);
+  return {
+    async stop() {
+      await good.flowing(100);
+      const [refused, passed] = await Promise.all([bad.stop(), good.stop()]);
+      return {
+        refused: refused.lost,
+        slipped: refused.received,
+        passed: passed.received,
+        blocked: passed.lost,
+      };
+    },
+  };
 }
 
-async function processes(
-  lab: Lab,
-  action: string,
-  seconds: number,
-): Promise<{ result: Promise<ProbeCount> }> {
-  const script = resolve(__dirname, "../../fixtures/e2e/probe.pl");
+async function processes(lab: Lab, action: string): Promise<Probe> {
   const host = lab.host();
-  const command = host.command(["env", `CGROUP=${guarded}`, "perl", script, action, String(seconds)]);
-  const child = spawn(command[0]!, command.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+  const command = host.command(["env", `CGROUP=${guarded}`, "perl", "-e", script, action, "30"]);
+  const child = spawn(command[0]!, command.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
@@ -70,5 +70,12 @@ async function processes(
     }),
   );
   await Promise.race([started, ended]);
-  return { result: ended.then(() => JSON.parse(stdout.trim().split("\n").at(-1)!) as ProbeCount) };
+  return {
+    async stop() {
+      await new Promise((done) => setTimeout(done, 500));
+      child.stdin.end();
+      await ended;
+      return JSON.parse(stdout.trim().split("\n").at(-1)!) as ProbeCount;
+    },
+  };
 }
