@@ -10,7 +10,14 @@ import type { ComparableShape } from "../btf";
 import { EbpfError } from "../errors";
 import type { RecordSummary } from "../protocol/messages";
 import type { Spec } from "../protocol/spec";
-import { readIfThere, removeIfThere, syncDirectory, writeDurably } from "./durable-file";
+import {
+  fileError,
+  readIfThere,
+  removeIfThere,
+  syncDirectory,
+  systemCode,
+  writeDurably,
+} from "./durable-file";
 import { type Roots, recordPath } from "./layout";
 
 export const RECORD_FORMAT = 1;
@@ -97,8 +104,8 @@ export class Records {
         .filter((name) => name.endsWith(".json"))
         .sort();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
+      if (systemCode(error) === "ENOENT") return [];
+      throw fileError(`list ${this.directory}`, error);
     }
   }
 

@@ -57,6 +57,7 @@ export async function prepareObject(preparation: Preparation, part: ObjectPart):
   const bytes = preparation.readBlob(part.blob);
   const info = readObject(bytes);
   checkNames(preparation, part, info);
+  checkGlobals(preparation, part, info);
   const shared = resolveShared(preparation, part, info);
   const loadedFrom = digestOf({
     blob: part.blob,
@@ -92,7 +93,8 @@ export async function prepareObject(preparation: Preparation, part: ObjectPart):
     const gone = before.object === part.name && !key.startsWith(".") && info.maps[key] === undefined;
     if (gone) preparation.warn(key, `map "${key}" is not in the object any more: it goes with its contents`);
   }
-  if (preparation.problems.length > 0 && !preparation.dry) return;
+  // in plan the verifier is heard all the same; but not with values that cannot be written
+  if (preparation.problems.some(({ code }) => !preparation.dry || code === "invalid")) return;
 
   const loaded = loadObject({ part, entrypoints: part.entrypoints, bytes, reuse }, handles);
   for (const [entrypoint, handle] of loaded.programs) {
@@ -122,6 +124,17 @@ function checkNames(preparation: Preparation, part: ObjectPart, info: ObjectInfo
         { what: "map", name },
       ),
     );
+  }
+}
+
+function checkGlobals(preparation: Preparation, part: ObjectPart, info: ObjectInfo): void {
+  for (const { name, section, offset, bytes } of part.globals) {
+    const size = info.maps[section]?.valueSize;
+    const length = Buffer.from(bytes, "base64").length;
+    if (size !== undefined && offset >= 0 && offset + length <= size) continue;
+    const why = size === undefined ? `it has no section ${section}` : `${section} has ${size} bytes`;
+    const message = `set global "${name}" of ${part.fileName}: ${length} bytes at ${offset}: ${why}`;
+    preparation.problems.push(new EbpfError("invalid", message, {}));
   }
 }
 

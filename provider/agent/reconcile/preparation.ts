@@ -70,13 +70,13 @@ export class Preparation {
   }
 
   /** Runs one check or step; its failure is one problem among others. */
-  async attempt(work: () => Promise<void> | void, part?: string): Promise<void> {
+  async attempt(work: () => Promise<void> | void): Promise<void> {
     try {
       await work();
     } catch (error) {
       const problem = EbpfError.from(error);
       if (problem.code === "internal") throw error;
-      this.problems.push(part === undefined ? problem : problem);
+      this.problems.push(problem);
     }
   }
 

@@ -60,6 +60,9 @@ export async function prepareLink(preparation: Preparation, part: LinkPart): Pro
       steps.before.push({ type: "pin-link", part: part.name, linkId: live.applied.linkId });
     if (expected) return;
     words.push(`swap the program of ${file.describe(hook)}`);
+    if (running !== live.applied.programId && !isRecorded(preparation, part.program, running)) {
+      notes.push(`${file.describe(hook)} ran ${scope.ownerOf(running)}; it is replaced`);
+    }
     steps.links.push({ type: "exchange-program", place: { ...place, hook }, from: running, to: wanted });
     return;
   }
@@ -97,6 +100,11 @@ export async function prepareLink(preparation: Preparation, part: LinkPart): Pro
     ...(cloneOf === undefined ? {} : { cloneOf }),
   });
   if (transition !== "gap") steps.cleanup.push({ type: "drop-link", place: old, programId: running });
+}
+
+function isRecorded({ host, record, spec }: Preparation, ref: ProgramRef, programId: number): boolean {
+  const owner = ref.spec === spec.id ? record : host.records.read(ref.spec);
+  return owner?.programs[ref.entrypoint]?.programId === programId;
 }
 
 function withoutClone({ cloneOf: _, ...applied }: LinkRecord): LinkRecord {

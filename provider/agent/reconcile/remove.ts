@@ -106,8 +106,17 @@ function linkDrops(host: Host, record: Record, handles: Handles): Action[] {
       applied,
       links.get(part) ?? null,
     );
-    return seen.attached ? [{ type: "drop-link", place, programId: seen.programId }] : [];
+    // a link is ours whatever it runs; a filter that somebody put in place of ours is not
+    const isOurs = applied.linkId !== 0 || ownPrograms(host, record, part).includes(seen.programId);
+    return seen.attached && isOurs ? [{ type: "drop-link", place, programId: seen.programId }] : [];
   });
+}
+
+/** Programs that a recorded attachment may run: the one it was made with, and the entrypoint's present one. */
+function ownPrograms(host: Host, record: Record, part: string): number[] {
+  const { spec, entrypoint } = record.spec.links.find(({ name }) => name === part)!.program;
+  const owner = spec === record.id ? record : host.records.read(spec);
+  return [record.links[part]!.programId, owner?.programs[entrypoint]?.programId ?? 0];
 }
 
 /** Of an interrupted removal whose Record is gone already, or of one that is still there. */
