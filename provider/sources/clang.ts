@@ -10,6 +10,7 @@ import { randomUUID } from "node:crypto";
 import { promises as fs } from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { cacheDirectory } from "../cache";
 import { invalid, type EbpfError } from "../errors";
 import { digestOf } from "../protocol/spec";
 import { systemIncludes } from "./headers";
@@ -52,7 +53,7 @@ export const compile = limited(
     const innermostFirst = includes.toSorted((a, b) => b.length - a.length);
     const text = innermostFirst.reduce((all, include) => all.replaceAll(`"${include}/`, '"'), preprocessed);
     const flags = codeFlags.join(" ");
-    const cached = path.join(cacheDirectory(), `${digestOf([text, flags, objectFlags, version])}.o`);
+    const cached = path.join(cacheDirectory("objects"), `${digestOf([text, flags, objectFlags, version])}.o`);
     const object = (await fs.readFile(cached).catch(() => undefined)) ?? (await build(source, text, cached));
     // line markers tell where headers lie on this machine: that is no part of the source
     const portable = text.replace(/^# (\d+) "[^"\n]*"/gm, "# $1");
@@ -132,14 +133,6 @@ function clangVersion(source: CSource): Promise<string> {
   versions.set(clang(), asked);
   asked.catch(() => versions.delete(clang()));
   return asked;
-}
-
-function cacheDirectory(): string {
-  return path.join(
-    process.env["XDG_CACHE_HOME"] || path.join(os.homedir(), ".cache"),
-    "pulumi-ebpf",
-    "objects",
-  );
 }
 
 function filesOf(text: string, file: LocalFile): string[] {

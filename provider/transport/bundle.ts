@@ -5,10 +5,11 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
+import { cacheDirectory } from "../cache";
 import { EbpfError } from "../errors";
 import { type Architecture, extractPackage, platformPackages, type PinnedPackage } from "./packages";
 
@@ -83,7 +84,7 @@ export class Bundles {
   }
 
   private async load(architecture: Architecture, file: BundleFile): Promise<Buffer> {
-    const cached = join(cacheDirectory(), `${file.sha256}.gz`);
+    const cached = join(cacheDirectory("packages"), `${file.sha256}.gz`);
     const hit = await readFile(cached).catch(() => undefined);
     if (hit !== undefined && (await unpacksTo(hit, file.sha256))) return hit;
 
@@ -155,11 +156,6 @@ async function unpacksTo(compressed: Buffer, sha256: string): Promise<boolean> {
 
 function hash(bytes: Buffer): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function cacheDirectory(): string {
-  const cache = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
-  return join(cache, "pulumi-ebpf", "packages");
 }
 
 /** The same from provider/ and from dist/provider/. */

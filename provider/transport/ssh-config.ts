@@ -4,12 +4,13 @@
  */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheDirectory } from "../cache";
 import { EbpfError } from "../errors";
+import { digestOf } from "../protocol/spec";
 import { hostLabel, type Proxy } from "./connection";
-import { makeTemporaryDirectory } from "./temporary-directory";
 
 export interface HostConfig {
   host: string;
@@ -100,19 +101,21 @@ async function fromOpenSsh({ host, port, user }: Proxy): Promise<Keywords | unde
   return keywords;
 }
 
-/** Our configuration file for `ssh -G`, by the user's. */
-const temporary = new Map<string, string>();
-
-/** ssh's own files in its own order; and last, since the first value counts, our default for the login name. */
+/**
+ * ssh's own files in its own order; and last, since the first value counts, our default for the login name. Kept by
+ * content: a process that is killed leaves nothing to clean up.
+ */
 function configWithOurDefaults(): string {
   const users = configFile();
-  let path = temporary.get(users);
-  if (path === undefined) {
-    path = join(makeTemporaryDirectory(), "ssh_config");
-    const include = users === "none" ? "" : `Include "${users}"\nInclude /etc/ssh/ssh_config\nMatch all\n`;
-    writeFileSync(path, `${include}User root\n`);
-    temporary.set(users, path);
-  }
+  const include = users === "none" ? "" : `Include "${users}"\nInclude /etc/ssh/ssh_config\nMatch all\n`;
+  const text = `${include}User root\n`;
+  const directory = cacheDirectory("ssh");
+  const path = join(directory, `${digestOf(text)}.conf`);
+  if (existsSync(path)) return path;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const fresh = `${path}.${process.pid}`;
+  writeFileSync(fresh, text, { mode: 0o600 });
+  renameSync(fresh, path);
   return path;
 }
 
