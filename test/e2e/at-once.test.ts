@@ -52,8 +52,11 @@ describe("Given 20 hosts in one stack", function () {
   it("when one of them is unreachable, then preview plans the others and destroy names it", async () => {
     await lab.host(7).stop();
     project.write("index.ts", twentyHosts.replace("note: index", "note: 1000 + index"));
-    const { stdout } = await project.preview();
-    assert.match(stdout, new RegExp(`${lab.host(7).connection.host}.* is unreachable: not planned there`));
+    const { stdout, stderr } = await project.preview();
+    assert.match(
+      stdout + stderr,
+      new RegExp(`${lab.host(7).connection.host}.* is unreachable: not planned there`),
+    );
     await lab.host(7).start();
   });
 

@@ -4,11 +4,12 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { closeAll } from "../../provider/transport/pool";
 import { Lab } from "../support/lab";
 import { ManagedResource } from "../support/managed-resource";
 import type { Connection } from "../support/host";
 import { makeSshKey } from "../support/ssh-keys";
-import { bpffsOf } from "./filter";
+import { bpffsOf, says } from "./filter";
 
 type Properties = Record<string, unknown>;
 
@@ -28,6 +29,7 @@ describe("Given bad input", function () {
 
   after(async () => {
     await program?.delete();
+    closeAll();
     await lab?.destroy();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -174,7 +176,7 @@ describe("Given bad input", function () {
           source: fixture,
           globals: { version: 9 },
         }),
-        (error: Error) => error.message.includes(host.host) && /refused/.test(error.message),
+        says(new RegExp(`${host.host}.*ECONNREFUSED`)),
       );
     } finally {
       await lab.host().start();
@@ -203,8 +205,8 @@ describe("Given bad input", function () {
     const whole = made.state;
     const { incarnation: _incarnation, ...edited } = whole;
     made.state = edited;
-    await assert.rejects(made.refresh(), /incarnation.*pulumi state/s);
-    await assert.rejects(made.delete(), /incarnation/);
+    await assert.rejects(made.refresh(), says(/incarnation.*pulumi state/s));
+    await assert.rejects(made.delete(), says(/incarnation/));
     made.state = whole;
     await made.delete();
   });
@@ -219,7 +221,7 @@ describe("Given bad input", function () {
     const file = stdout.trim().split("\n")[0]!;
     const { stdout: text } = await lab.host().exec(["cat", file]);
     await lab.host().write(file, text.slice(0, 40), "600");
-    await assert.rejects(made.refresh(), /damaged/);
+    await assert.rejects(made.refresh(), says(/damaged/));
     assert.deepEqual(await program.refresh(), []);
     await lab.host().write(file, text, "600");
     assert.deepEqual(await made.refresh(), []);

@@ -6,7 +6,7 @@ import { CuttingProxy } from "../support/cutting-proxy";
 import { Lab } from "../support/lab";
 import { CheckFailed, ManagedResource } from "../support/managed-resource";
 import { Flood } from "../support/traffic";
-import { bpffsOf, programOnEth0 } from "./filter";
+import { bpffsOf, programOnEth0, says } from "./filter";
 
 type Properties = Record<string, unknown>;
 
@@ -141,10 +141,10 @@ describe("Given something that fails in the middle", function () {
     await lab
       .host()
       .exec(["sh", "-c", "dd if=/dev/zero of=/var/lib/pulumi-ebpf/filler bs=4k 2>/dev/null || true"]);
-    await assert.rejects(program.update(programArgs(2)), /space|disk/i);
+    await assert.rejects(program.update(programArgs(2)), says(/space|disk/i));
     await assert.rejects(
       ManagedResource.create("Program", "second", { ...programArgs(1), defines: { MAX_PORTS: "7" } }),
-      /space|disk/i,
+      says(/space|disk/i),
     );
     assert.deepEqual(await bpffsOf(lab.host()), before);
     await lab.host().exec(["rm", "/var/lib/pulumi-ebpf/filler"]);

@@ -1,4 +1,5 @@
 /** The program that most scenarios deploy, fixtures/e2e/filter.bpf.c on eth0, and how the kernel is asked about it. */
+import assert from "node:assert/strict";
 import type { TestHost } from "../support/host";
 
 export interface FilterOptions {
@@ -50,4 +51,12 @@ export async function programOnEth0(host: TestHost): Promise<number | undefined>
 export async function bpffsOf(host: TestHost): Promise<string[]> {
   const { stdout } = await host.exec(["find", "/sys/fs/bpf", "-type", "f", "!", "-name", "*.debug"]);
   return stdout.split("\n").filter((line) => line !== "");
+}
+
+/** For assert.rejects: the provider's errors, made a string, are their resource's name; the engine shows the message. */
+export function says(pattern: RegExp): (error: Error) => true {
+  return ({ message }) => {
+    assert.match(message, pattern);
+    return true;
+  };
 }

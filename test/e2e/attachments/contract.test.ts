@@ -8,7 +8,7 @@ import { resolve } from "node:path";
 import { CheckFailed, ManagedResource } from "../../support/managed-resource";
 import { Lab } from "../../support/lab";
 import { closeAll } from "../../../provider/transport/pool";
-import { bpffsOf } from "../filter";
+import { bpffsOf, says } from "../filter";
 import { guarded, kinds } from "./kinds";
 import { startProbe } from "./probe";
 
