@@ -5,6 +5,7 @@ import type { XdpHook } from "../../protocol/hooks";
 import type { LinkRecord } from "../records";
 import { checkProgramType, detachLink, detached, findInterface, updateLink } from "./findings";
 import type { Attached, Findings, HookFile, HookScope, Seen, Transition } from "./hook";
+import { redirects, vethsWithoutNapi } from "./veth-napi";
 import { describeTarget, ifindexIfThere, ifindexOf, inNetns, sameTarget } from "./netns";
 
 const describe = (hook: XdpHook): string => `xdp on ${describeTarget(hook)}`;
@@ -23,6 +24,15 @@ export const xdp: HookFile<XdpHook> = {
     if (!scope.kernelAtLeast(5, 9)) findings.problems.push(tooOld(scope, hook));
     const ifindex = findInterface(hook, findings);
     if (ifindex === null) return findings;
+    if (program !== null && redirects(program)) {
+      const deaf = inNetns(hook, vethsWithoutNapi);
+      const names = deaf.join(", ");
+      if (deaf.length > 0) {
+        findings.warnings.push(
+          `the program redirects: frames into ${names} are dropped, since the peer of each has neither an xdp program nor GRO (ethtool -K <peer> gro on)`,
+        );
+      }
+    }
     const { programIds } = inNetns(hook, () => queryXdp(ifindex));
     const running = Object.entries(programIds).filter(([, id]) => id !== mine?.programId);
     for (const [mode, id] of running) {

@@ -46,6 +46,7 @@ describe("apply, observe, remove", () => {
       "counters",
       "jumps",
       "list",
+      "ports",
       "prefixes",
     ]);
     const link = await agent.apply(linkSpec(xdpHook()));

@@ -63,7 +63,7 @@ describe("maps across revisions", function () {
     await host.agent.apply(programSpec(guard, { verdict: 1 }));
     const after = await mapIds();
     const kept = Object.keys(after).filter((name) => after[name] === before[name]);
-    assert.deepEqual(kept.sort(), [".bss", "counters", "list", "prefixes"]);
+    assert.deepEqual(kept.sort(), [".bss", "counters", "list", "ports", "prefixes"]);
   });
 
   it("refuses a change of shape by default, and plan says so", async () => {

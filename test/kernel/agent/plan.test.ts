@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import type { PlanResult } from "../../../provider/protocol/messages";
 import { digestOf, type Spec } from "../../../provider/protocol/spec";
 import { bpftool, closesEverything, PrivateNetwork } from "../bpf/support";
@@ -100,6 +101,24 @@ describe("plan", () => {
     assert.deepEqual(problems(await plan(entriesSpec([[1, 1]]).spec)), []);
     const missing = linkSpec({ ...hook, interface: "eth9" });
     assert.equal((await plan(missing)).problems.length, 1);
+  });
+
+  it("warns of veths that drop what is redirected into them", async () => {
+    await host.agent.put(guard);
+    await host.agent.apply(programSpec(guard, { entrypoints: ["xdp_forward"] }));
+    const hook = {
+      type: "xdp",
+      interface: "veth0",
+      netns: network.name,
+      mode: "generic",
+      allowGap: false,
+    } as const;
+    const { warnings } = await plan(linkSpec(hook, "xdp_forward"));
+    assert.match(warnings.map(({ message }) => message).join(), /frames into veth1, veth0 are dropped/);
+    network.inside(() => execFileSync("ethtool", ["-K", "veth1", "gro", "on"]));
+    const { warnings: fewer } = await plan(linkSpec(hook, "xdp_forward"));
+    assert.match(fewer.map(({ message }) => message).join(), /frames into veth1 are dropped/);
+    await host.agent.remove(programId);
   });
 
   it("says what an update would do", async () => {

@@ -175,7 +175,7 @@ class InProcessAgent extends Agent {
 let bundle: string | undefined;
 
 /** The agent as one file, as it is delivered; node starts it in a tenth of the time that tsx takes. */
-function agentBundle(): string {
+export function agentBundle(): string {
   if (bundle !== undefined) return bundle;
   const folder = fs.mkdtempSync(path.join(tmpdir(), "pulumi-ebpf-agent-"));
   process.once("exit", () => fs.rmSync(folder, { recursive: true, force: true }));
@@ -191,22 +191,26 @@ function agentBundle(): string {
   return bundle;
 }
 
+export function agentEnvironment(roots: Roots, fault?: string): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    // the bundle leaves koffi, which is native, outside
+    NODE_PATH: path.join(__dirname, "../../../node_modules"),
+    PULUMI_EBPF_BPFFS: roots.bpffs,
+    PULUMI_EBPF_STATE: roots.state,
+    PULUMI_EBPF_RUN: roots.run,
+    ...(fault === undefined ? {} : { PULUMI_EBPF_FAULT: fault }),
+  };
+}
+
 export class AgentProcess extends Agent {
   readonly child: ChildProcess;
   private readonly rpc: RpcClient;
 
   constructor(roots: Roots, fault?: string) {
     super();
-    const env = {
-      ...process.env,
-      NODE_PATH: path.join(__dirname, "../../../node_modules"),
-      PULUMI_EBPF_BPFFS: roots.bpffs,
-      PULUMI_EBPF_STATE: roots.state,
-      PULUMI_EBPF_RUN: roots.run,
-      ...(fault === undefined ? {} : { PULUMI_EBPF_FAULT: fault }),
-    };
     this.child = spawn(process.execPath, [agentBundle(), "serve"], {
-      env,
+      env: agentEnvironment(roots, fault),
       stdio: ["pipe", "pipe", "inherit"],
     });
     this.rpc = connectRpc(Duplex.from({ readable: this.child.stdout!, writable: this.child.stdin! }));

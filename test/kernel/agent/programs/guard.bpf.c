@@ -43,6 +43,13 @@ struct {
 	__uint(value_size, 4);
 } prefixes SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u32);
+} ports SEC(".maps");
+
 static __always_inline int judge(void)
 {
 	__u32 key = 1;
@@ -71,6 +78,12 @@ int xdp_other(struct xdp_md *ctx)
 	return verdict;
 }
 #endif
+
+SEC("xdp")
+int xdp_forward(struct xdp_md *ctx)
+{
+	return bpf_redirect_map(&ports, 0, 0);
+}
 
 SEC("tc")
 int tc_guard(struct __sk_buff *skb)
