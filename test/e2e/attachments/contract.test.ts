@@ -100,9 +100,7 @@ for (const kind of kinds) {
         await lab.host().removeInterface("eth0");
         const drift = await attachment.refresh();
         assert.match(drift?.join() ?? "", /eth0/);
-        await assert.rejects(attachment.update(attachmentArgs()), ({ message }: Error) =>
-          /eth0/.test(message),
-        );
+        await assert.rejects(attachment.update(attachmentArgs()), says(/eth0/));
       });
 
       it("comes back when the interface does", async () => {
@@ -116,9 +114,7 @@ for (const kind of kinds) {
         await lab.host().exec(["rmdir", guarded]);
         const drift = await attachment.refresh();
         assert.match(drift?.join() ?? "", /guarded/);
-        await assert.rejects(attachment.update(attachmentArgs()), ({ message }: Error) =>
-          /guarded/.test(message),
-        );
+        await assert.rejects(attachment.update(attachmentArgs()), says(/guarded/));
         await lab.host().exec(["mkdir", guarded]);
         assert.equal(await attachment.update(attachmentArgs()), true);
         assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
