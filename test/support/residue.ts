@@ -22,7 +22,13 @@ const marker = "PULUMI_EBPF_TEST_RUN";
 const registration = `/run/pulumi-ebpf-test.${process.pid}`;
 
 async function names(command: string[], pick: (row: Record<string, unknown>) => unknown): Promise<string[]> {
-  const { stdout } = await run(command);
+  let result = await run(command, { check: false });
+  for (let retries = 0; result.code !== 0 && retries < 20; retries++) {
+    await new Promise((done) => setTimeout(done, 100)); // an object went while bpftool walked the list
+    result = await run(command, { check: false });
+  }
+  const { code, stdout, stderr } = result;
+  if (code !== 0) throw new Error(`${command.join(" ")}: exit status ${code}: ${stderr}${stdout}`);
   return (JSON.parse(stdout.trim() === "" ? "[]" : stdout) as Record<string, unknown>[]).map((row) =>
     String(pick(row)),
   );
