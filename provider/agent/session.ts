@@ -159,12 +159,17 @@ function alone<T>(
     async (held) => {
       if (signal.aborted) throw new EbpfError("cancelled", `${verb} ${id}: cancelled`, {});
       host.references.refresh(held.sequence);
-      for (const interrupted of new Set([...held.interrupted, id])) {
+      const end = async (interrupted: string): Promise<void> => {
         const ended = await recover(host, interrupted, () => finishRemoval(host, interrupted, report));
-        if (!ended) continue;
+        if (!ended) return;
         host.references.update(interrupted, host.records.read(interrupted), held.sequence);
         collectBlobs(host);
+      };
+      for (const interrupted of held.interrupted) {
+        // what of another Spec cannot be ended is told when that Spec's turn comes
+        if (interrupted !== id) await end(interrupted).catch(() => undefined);
       }
+      await end(id);
       return work(held, report);
     },
     signal,

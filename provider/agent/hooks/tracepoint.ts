@@ -1,9 +1,13 @@
 /** Tracepoints by perf link. Linux 5.15: below it such an attachment dies with its process. */
-import { attachTracepoint, tracepointId } from "../../bpf";
+import { attachTracepoint, isErrno, type LinkHandle, type ProgramHandle, tracepointId } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { TracepointHook } from "../../protocol/hooks";
 import { checkProgramType, detached } from "./findings";
-import type { HookFile } from "./hook";
+import type { HookFile, HookScope } from "./hook";
+
+/** How long the kernel may take to let go of a link, and the pause between two looks. */
+const GRACE_MS = 1_000;
+const PAUSE_MS = 10;
 
 const describe = ({ event }: TracepointHook): string => `tracepoint ${event}`;
 
@@ -49,8 +53,8 @@ export const tracepoint: HookFile<TracepointHook> = {
     return previous.event === next.event ? "keep" : "move";
   },
 
-  attach(_scope, hook, program) {
-    const link = attachTracepoint(program, ...names(hook));
+  attach(scope, hook, program) {
+    const link = attachWhenFree(scope, hook, program);
     const { id, programId } = link.info();
     return {
       link,
@@ -71,3 +75,32 @@ export const tracepoint: HookFile<TracepointHook> = {
   // such a link goes with its last reference
   detach() {},
 };
+
+/**
+ * An event takes a program once, and a link whose last reference went leaves it only after an RCU grace period: so
+ * EEXIST may pass.
+ */
+function attachWhenFree(scope: HookScope, hook: TracepointHook, program: ProgramHandle): LinkHandle {
+  const deadline = Date.now() + GRACE_MS;
+  for (;;) {
+    try {
+      return attachTracepoint(program, ...names(hook));
+    } catch (error) {
+      if (!isErrno(error, "EEXIST")) throw error;
+      if (Date.now() > deadline) {
+        const owner = scope.ownerOf(program.info().id);
+        const message = `attach ${describe(hook)}: this very program is attached there already (${owner})`;
+        throw new EbpfError(
+          "conflict",
+          message,
+          { owner },
+          {
+            cause: error,
+            remedy: "an event takes a program once: remove one of the two attachments",
+          },
+        );
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    }
+  }
+}

@@ -13,6 +13,7 @@ import { pinPath } from "../layout";
 import type { LinkRecord, Record } from "../records";
 import type { LinkPlace } from "./actions";
 import { openActual } from "./actual";
+import { readIntent } from "./intent";
 import { loadObject } from "./objects";
 import type { Preparation } from "./preparation";
 import { setReferences } from "./prepare-references";
@@ -193,6 +194,10 @@ export function dropLinks(preparation: Preparation): void {
 export async function followPrograms(preparation: Preparation): Promise<void> {
   const { host, spec, record, programs } = preparation;
   if (record === null) return;
+  // what an apply that could not be undone left running
+  const stray = (readIntent(host.roots, spec.id)?.actions ?? []).flatMap((action) =>
+    action.type === "exchange-program" ? [action.to] : [],
+  );
   for (const referrer of host.references.referrersOf(spec.id)) {
     const used = referrer.programs.filter((ref) => ref.spec === spec.id).map(({ entrypoint }) => entrypoint);
     if (used.length === 0) continue;
@@ -202,22 +207,22 @@ export async function followPrograms(preparation: Preparation): Promise<void> {
         preparation.problems.push(stillUsed(`drop entrypoint "${gone}"`, referrer.id));
       continue;
     }
-    if (used.every((name) => programs.get(name)!.kept)) continue;
+    if (stray.length === 0 && used.every((name) => programs.get(name)!.kept)) continue;
     const other = host.records.read(referrer.id)!;
     if (other.bootId !== host.bootId) continue;
-    followLinks(preparation, other);
+    followLinks(preparation, other, stray);
     setReferences(preparation, other);
   }
 }
 
-function followLinks(preparation: Preparation, other: Record): void {
+function followLinks(preparation: Preparation, other: Record, stray: number[]): void {
   const { host, spec, record, programs, steps, notes, words, problems, handles } = preparation;
   const links = openActual(host, { ...other, programs: {}, maps: {} }, handles).links;
   for (const part of other.spec.links.filter(({ program }) => program.spec === spec.id)) {
     const applied = other.links[part.name];
     const hook = appliedHook(host, other, part.name);
     const next = programs.get(part.program.entrypoint)!;
-    if (applied === undefined || hook === null || next.kept) continue;
+    if (applied === undefined || hook === null || (next.kept && stray.length === 0)) continue;
     const file = hookFile(hook.type);
     const where = `${file.describe(hook)} of ${other.id}`;
     const { type, id } = next.handle.info();
@@ -243,7 +248,8 @@ function followLinks(preparation: Preparation, other: Record): void {
       );
       continue;
     }
-    const ours = [record!.programs[part.program.entrypoint]?.programId, applied.programId];
+    if (seen.programId === id) continue;
+    const ours = [record!.programs[part.program.entrypoint]?.programId, applied.programId, ...stray];
     if (!ours.includes(seen.programId)) {
       notes.push(`${where} runs program ${seen.programId}, which is not ours; it was left so`);
       continue;

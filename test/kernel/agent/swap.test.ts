@@ -1,6 +1,7 @@
 /** What happens to packets, and to links that somebody else touched, while programs are exchanged. */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import fs from "node:fs";
 import { LinkHandle, ProgramHandle, tryLock, unlock } from "../../../provider/bpf";
 import { Lock } from "../../../provider/agent/lock";
 import { EbpfError } from "../../../provider/errors";
@@ -145,6 +146,41 @@ describe("exchange of programs", function () {
       link.close();
     }
   }
+
+  it("resolves by the next apply what an undo could not set back, and shows it as mixed until then", async () => {
+    // the new revision's program on the link, the old one gone for good: nothing to go back to
+    const first = await host.agent.observe(programId);
+    const stray = await host.agent.apply(
+      programSpec(guard, { verdict: XDP_PASS }, "demo/other/Program/stray"),
+    );
+    const to = stray.programs.xdp_guard!.programId;
+    setProgram(to);
+    const pin = `${host.roots.bpffs}/${host.pins(linkId)[0]}`;
+    const hook = { type: "xdp", interface: "veth0", netns: network.name, mode: "generic", allowGap: false };
+    const applied = { hook: "xdp", linkId: 1, programId: 1, facts: {} };
+    const place = { spec: linkId, part: "link", hook, applied, pin };
+    const actions = [
+      { type: "make-directory" },
+      { type: "exchange-program", place, from: 2 ** 30, to },
+      { type: "store-record" },
+    ];
+    const intent = { format: 1, id: programId, verb: "apply", from: 1, to: 2, actions };
+    fs.writeFileSync(
+      `${host.roots.state}/intents/${programId.replaceAll("/", "%2F")}.json`,
+      JSON.stringify(intent),
+    );
+    assert.match((await host.agent.drift(programId)).join(), /^incomplete: apply was interrupted/);
+    await host.agent.call("remove", { id: programId, incarnation: "another" });
+    assert.match(
+      (await host.agent.drift(programId)).join(),
+      /^mixed: some links run the old, some the new program: link of/,
+    );
+    await host.agent.apply(programSpec(guard, { verdict: XDP_DROP }));
+    assert.deepEqual(await host.agent.drift(programId), []);
+    assert.deepEqual(await host.agent.drift(linkId), []);
+    assert.equal(running(), first.programs.xdp_guard!.programId);
+    await host.agent.remove(stray.id);
+  });
 
   it("names the holder of the lock when it waits too long", async () => {
     const lock = new Lock(host.roots, 200);
