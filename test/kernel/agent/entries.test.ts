@@ -245,6 +245,9 @@ describe("entries", function () {
     assert.equal(slot(), await program());
   });
 
+  /** As bpftool prints bytes: `0a 1b 00 00`. */
+  const hexOf = (id: number) => [...u32(id)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+
   it("puts maps into a map of maps", async () => {
     const shape = { type: "hash", keySize: 4, valueSize: 8, maxEntries: 4, flags: 0 };
     const outer: MapPart = {
@@ -261,12 +264,14 @@ describe("entries", function () {
     const references = [{ key: u32(9).toString("base64"), map: { spec: mapId, map: "inner" } }];
     const status = await apply([], { map: { spec: mapId, map: "outer" }, valueSize: 4, references });
     assert.deepEqual(status.entries, { entries: { matching: 1, declared: 1 } });
-    const [row] = bpftool("map", "dump", "pinned", pin("outer", mapId)) as {
-      inner_map_id?: number;
-      value?: unknown;
-    }[];
     const { maps } = await host.agent.observe(mapId);
-    assert.ok(JSON.stringify(row).includes(String(maps.inner!.mapId)) || row !== undefined);
+    const dumped = execFileSync("bpftool", ["map", "dump", "pinned", pin("outer", mapId)], {
+      encoding: "utf8",
+    });
+    assert.match(
+      dumped,
+      new RegExp(`inner_map_id[: ]+${maps.inner!.mapId}\\b|value:\\s*${hexOf(maps.inner!.mapId)}`),
+    );
     await assert.rejects(host.agent.call("remove", { id: mapId, incarnation: "one" }), (error) =>
       EbpfError.is(error, "conflict"),
     );
