@@ -3,6 +3,7 @@
 #   host-init.sh BASE      BASE/files: laid over the root; BASE/host.env: settings; BASE/addresses: for `ip -batch`
 # The host's root is an overlay over the machine's, so whatever happens in it stays in it. Ends when stdin does.
 set -euo pipefail
+trap 'echo "line $LINENO: $BASH_COMMAND: status $?; $(tail -n 3 /run/host/sshd.log 2>/dev/null)" >&2' ERR
 base=$1
 # shellcheck disable=SC1091
 . "$base/host.env" # hostname, disk_size, remove (list of files), mounts (of the machine, beside /)
