@@ -40,8 +40,13 @@ export function withWaysOut(error: EbpfError, operation: "read" | "delete"): Ebp
   const remedy =
     operation === "read"
       ? `leave it out with \`--exclude <urn>\` or name the others with \`--target\`, or ${drop}`
-      : `bring the host back, leave it out with \`--exclude <urn>\` or \`--target\`, or ${drop}: then what runs there stays`;
-  const first = error.context.remedy === undefined ? "" : `${error.context.remedy}; `;
+      : `leave it out with \`--exclude <urn>\` or \`--target\`, or ${drop}: then what runs there stays`;
+  // the state's key may be an old one: refresh and destroy run no program that could say the present one
+  const present =
+    error.details.phase === "auth"
+      ? "if the state's credentials are out of date, give present ones as PULUMI_EBPF_PRIVATE_KEY or config `ebpf:privateKey`"
+      : error.context.remedy;
+  const first = present === undefined ? "" : `${present}; `;
   return new EbpfError(error.code, error.message, error.details, {
     ...error.context,
     remedy: first + remedy,

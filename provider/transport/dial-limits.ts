@@ -47,7 +47,7 @@ export async function dialWithRetries<T>(
       const dialling = EbpfError.is(error, "transport") && error.details.phase === "dial";
       if (!dialling || attempt >= dialErrorLimit) throw error;
       const limit = Number.isFinite(dialErrorLimit) ? ` of ${dialErrorLimit}` : "";
-      onProgress?.(`${error.message}; dial ${attempt}${limit} failed, trying again`);
+      onProgress?.(`${host}: ${error.message}; dial ${attempt}${limit} failed, trying again`);
       const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
       await sleep(delay, undefined, signal === undefined ? {} : { signal }).catch(() => {});
     }

@@ -65,7 +65,8 @@ async function route(target: Connection, host: string): Promise<Hop[]> {
       else await add(jump, undefined, label);
     }
   };
-  await add(target, target.proxy, host);
+  // the label of the host stands before the message already
+  await add(target, target.proxy, "the host");
   return hops;
 }
 

@@ -119,7 +119,7 @@ describe("Given a stack and a host that disagree", function () {
     await lab.host().rotateLoginKey();
     const refused = await project.destroy({ check: false });
     assertFailed(refused);
-    assert.match(refused.stdout + refused.stderr, /auth/i);
+    assert.match(refused.stdout + refused.stderr, /log in .*refused.*PULUMI_EBPF_PRIVATE_KEY/);
     const { privateKey } = lab.host().connection;
     await project.destroy({ env: { PULUMI_EBPF_PRIVATE_KEY: privateKey } });
     await assertClean();

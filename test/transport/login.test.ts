@@ -104,7 +104,7 @@ describe("ssh login", () => {
     );
     assert.match(
       message,
-      /^deploy@\S+: log in to \S+ as deploy: refused; tried password; the host accepts publickey/,
+      /^deploy@\S+: log in to the host as deploy: refused; tried password; the host accepts publickey/,
     );
     const key = { ...ssh.host.connection, privateKey: makeSshKey().privateKey };
     assert.match(
