@@ -50,7 +50,7 @@ export class Blobs {
 
   private async store(digest: string, bytes: Uint8Array): Promise<void> {
     const file = blobPath(this.roots, digest);
-    const temporary = `${file}.${process.pid}.tmp`;
+    const temporary = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`;
     try {
       const handle = await fs.promises.open(temporary, "w", 0o600);
       try {
@@ -116,7 +116,7 @@ export class Blobs {
     let removed = false;
     for (const name of this.names()) {
       if (named.has(name) || held.has(name)) continue;
-      const writer = /^[0-9a-f]{64}\.([0-9]+)\.tmp$/.exec(name);
+      const writer = /^[0-9a-f]{64}\.([0-9]+)\.[a-z0-9.]*tmp$/.exec(name);
       if (writer && isAlive(Number(writer[1]))) continue;
       removeIfThere(path.join(this.directory, name));
       removed = true;
