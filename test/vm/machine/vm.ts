@@ -217,10 +217,10 @@ class VmClient implements TestClient {
   }
 }
 
-/** Once per file and machine. */
+/** Once per file and machine; whole or not there, also when two do it at once. */
 async function install(ssh: Ssh, file: string): Promise<string> {
   const path = `/run/${basename(file)}`;
-  const copy = `[ -x ${path} ] || { cat > ${path}.new && chmod 755 ${path}.new && mv ${path}.new ${path}; }`;
+  const copy = `[ -x ${path} ] || { cat > ${path}.$$ && chmod 755 ${path}.$$ && mv ${path}.$$ ${path}; }`;
   await ssh.run(["sh", "-c", copy], { input: readFileSync(file) });
   return path;
 }
