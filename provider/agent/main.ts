@@ -7,6 +7,7 @@ import { memlockLimit, setMemlockLimit } from "../bpf";
 import { EbpfError } from "../errors";
 import { PROTOCOL_VERSION } from "../protocol/messages";
 import { serve } from "../protocol/rpc";
+import { leaveSessionCgroup } from "./cgroup2";
 import { Host } from "./host";
 import { agentDigest, openSession } from "./session";
 
@@ -14,6 +15,7 @@ async function main(command: string | undefined): Promise<number> {
   switch (command) {
     case "serve": {
       raiseMemlock();
+      leaveSessionCgroup();
       const session = openSession(new Host());
       await serve(Duplex.from({ readable: process.stdin, writable: process.stdout }), session.handlers);
       await session.close();
@@ -21,6 +23,7 @@ async function main(command: string | undefined): Promise<number> {
     }
     case "restore": {
       raiseMemlock();
+      leaveSessionCgroup();
       const session = openSession(new Host());
       const results = await session.handlers.restore(
         {},

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import os from "node:os";
 import { MAP_TYPES, PROGRAM_TYPES, libbpfVersion, possibleCpus } from "../bpf";
 import type { HostFeatures } from "../protocol/messages";
+import { cgroup2Mount, memoryCgroup } from "./cgroup2";
 import type { Host } from "./host";
 
 /** Kernel release that brought a feature; from the kernel's own history (`git describe --contains`). */
@@ -26,6 +27,7 @@ export function probe(host: Host): HostFeatures {
     btf: fs.existsSync("/sys/kernel/btf/vmlinux"),
     bpffs: host.pins.isMounted(),
     cgroup2: cgroup2Mount(),
+    memoryCgroup: memoryCgroup(),
     possibleCpus: possibleCpus(),
     jit: readText("/proc/sys/net/core/bpf_jit_enable") !== "0",
     lsms: (readText("/sys/kernel/security/lsm") ?? "").split(",").filter((name) => name !== ""),
@@ -62,10 +64,4 @@ function readText(file: string): string | null {
     // absent or closed to us: the feature cannot be told
     return null;
   }
-}
-
-/** Fields of /proc/self/mounts: source, directory, type. */
-function cgroup2Mount(): string | null {
-  const lines = (readText("/proc/self/mounts") ?? "").split("\n").map((line) => line.split(" "));
-  return lines.find(([, , type]) => type === "cgroup2")?.[1] ?? null;
 }

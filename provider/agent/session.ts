@@ -5,6 +5,7 @@
  * reconcile/, probe.ts, restore.ts).
  */
 import os from "node:os";
+import path from "node:path";
 import { EbpfError } from "../errors";
 import {
   PROTOCOL_VERSION,
@@ -29,9 +30,6 @@ import { openProgram } from "./reconcile/resolve";
 import { recover } from "./reconcile/transaction";
 import { referencesOf } from "./references";
 import { restore } from "./restore";
-
-/** Digest of the bundle this runs from; the build sets it. */
-declare const AGENT_DIGEST: string | undefined;
 
 export interface Session {
   handlers: Handlers;
@@ -77,8 +75,10 @@ function explained(handlers: Handlers): Handlers {
   ) as unknown as Handlers;
 }
 
+/** A delivered bundle lies in a directory that its digest names; see provider/transport/bootstrap.ts. */
 export function agentDigest(): string {
-  return typeof AGENT_DIGEST === "string" ? AGENT_DIGEST : "development";
+  const directory = path.basename(__dirname);
+  return /^[0-9a-f]{64}$/.test(directory) ? directory : "development";
 }
 
 function hello(host: Host, protocol: number): HelloResult {

@@ -16,7 +16,8 @@ const OLDEST_KERNEL: [number, number] = [5, 10];
 const UNLIMITED_MEMLOCK: [number, number] = [5, 11];
 
 export function featureChecks(features: HostFeatures): Check[] {
-  const { kernel, architecture, libbpf, btf, bpffs, cgroup2, jit, possibleCpus, links } = features;
+  const { kernel, architecture, libbpf, btf, bpffs, cgroup2, memoryCgroup, jit, possibleCpus, links } =
+    features;
   const isAtLeast = ([major, minor]: [number, number]): boolean => {
     const [x = 0, y = 0] = kernel.split(/[.-]/).map(Number);
     return x > major || (x === major && y >= minor);
@@ -57,7 +58,7 @@ export function featureChecks(features: HostFeatures): Check[] {
     judged(
       "memory",
       isAtLeast(UNLIMITED_MEMLOCK),
-      "maps are limited by memory alone",
+      `maps are limited by memory alone${memoryCgroup === null ? "" : `, of cgroup ${memoryCgroup}`}`,
       "maps count against RLIMIT_MEMLOCK",
       "raise it for the login (limits.conf, `memlock`) if an apply says that it is reached",
     ),

@@ -41,7 +41,7 @@ async function examine(invocation: Invocation): Promise<Check[]> {
   }
   const took = `answered after ${Math.round(performance.now() - start)} ms`;
   const way = await passedWay(connection);
-  const agent = ok("agent", `process ${session.hello.pid}, ${took}`);
+  const agent = ok("agent", `${session.hello.agent.slice(0, 12)}, process ${session.hello.pid}, ${took}`);
   const features = await session.call("probe", {});
   return [...way, agent, ...featureChecks(features), recordCheck(await session.call("list", {}))];
 }

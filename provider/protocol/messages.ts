@@ -124,7 +124,10 @@ export interface HostFeatures {
   /** Kernel has BTF (/sys/kernel/btf/vmlinux). */
   btf: boolean;
   bpffs: boolean;
+  /** Where it is mounted. */
   cgroup2: string | null;
+  /** Path of the cgroup that maps made here are charged to, from Linux 5.11 on; `null`: the kernel counts no memory. */
+  memoryCgroup: string | null;
   possibleCpus: number;
   jit: boolean;
   lsms: string[];

@@ -50,6 +50,9 @@ describe("Given the installed command and a host", function () {
       assert.ok(detail(checks, "kernel").startsWith(release.trim()));
       assert.equal(detail(checks, "cgroup2"), "at /sys/fs/cgroup");
       assert.equal(detail(checks, "root"), "by login");
+      const [digest] = detail(checks, "agent").split(",");
+      const { stdout: delivered } = await host.exec(["ls", "/var/lib/pulumi-ebpf/agent"]);
+      assert.match(delivered, new RegExp(`^${digest}[0-9a-f]{52}$`, "m"));
       assert.ok(checks.every(({ status }) => status !== "fail"));
       for (const { check } of checks) assert.match(stdout, new RegExp(`^  (ok|warn) +${check}(  |$)`, "m"));
     });

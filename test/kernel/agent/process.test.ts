@@ -1,8 +1,10 @@
 /** The agent as a process: its commands, its memory. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { EbpfError } from "../../../provider/errors";
 import { agentBundle, agentEnvironment, compileGuard, linkSpec, programSpec, TestHost } from "./support";
 import { closesEverything } from "../bpf/support";
 
@@ -19,7 +21,7 @@ describe("agent process", function () {
   afterEach(() => host.remove());
 
   const run = (command: string) =>
-    spawnSync(process.execPath, [agentBundle(), command], {
+    spawnSync(process.execPath, [agentBundle(host.roots), command], {
       env: agentEnvironment(host.roots),
       encoding: "utf8",
     });
@@ -28,6 +30,20 @@ describe("agent process", function () {
     const { status, stdout } = run("--version");
     assert.equal(status, 0);
     assert.equal(stdout, "development protocol 1\n");
+  });
+
+  it("names the digest that its directory bears", () => {
+    const digest = createHash("sha256")
+      .update(fs.readFileSync(agentBundle(host.roots)))
+      .digest("hex");
+    const directory = path.join(host.roots.state, "agent", digest);
+    fs.mkdirSync(directory, { recursive: true });
+    fs.copyFileSync(agentBundle(host.roots), path.join(directory, "agent.js"));
+    const { stdout } = spawnSync(process.execPath, [path.join(directory, "agent.js"), "--version"], {
+      env: agentEnvironment(host.roots),
+      encoding: "utf8",
+    });
+    assert.equal(stdout, `${digest} protocol 1\n`);
   });
 
   it("tells its usage on stderr, and nothing on stdout", () => {
@@ -40,7 +56,12 @@ describe("agent process", function () {
     const agent = host.spawn();
     try {
       assert.equal((await agent.call("hello", { protocol: 1 })).pid, agent.child.pid);
-      await assert.rejects(agent.call("hello", { protocol: 2 }), { code: "transport" });
+      await assert.rejects(agent.call("hello", { protocol: 2 }), (error) => {
+        assert.ok(EbpfError.is(error, "transport"));
+        assert.match(error.message, /speaks protocol 1, the operator's side speaks 2/);
+        assert.match(error.context.remedy!, /deliver/);
+        return true;
+      });
     } finally {
       await agent.end();
     }
@@ -51,6 +72,8 @@ describe("agent process", function () {
     try {
       const features = await agent.call("probe", {});
       assert.equal(features.bpffs, true);
+      const charged = fs.readFileSync(`/proc/${agent.child.pid}/cgroup`, "utf8").split("\n");
+      assert.ok(charged.some((line) => line.endsWith(`:${features.memoryCgroup}`)));
       assert.equal(features.kernel, fs.readFileSync("/proc/sys/kernel/osrelease", "utf8").trim());
       assert.ok(features.programTypes.includes("xdp") && features.mapTypes.includes("lpm_trie"));
       await agent.put(guard);

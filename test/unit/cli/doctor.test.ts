@@ -12,6 +12,7 @@ const old: HostFeatures = {
   btf: false,
   bpffs: false,
   cgroup2: null,
+  memoryCgroup: null,
   possibleCpus: 2,
   jit: false,
   lsms: [],
@@ -25,6 +26,7 @@ const recent: HostFeatures = {
   btf: true,
   bpffs: true,
   cgroup2: "/sys/fs/cgroup",
+  memoryCgroup: "/pulumi-ebpf",
   jit: true,
   links: { xdpLink: true, cgroupLink: true, tcxLink: true, perfLink: true, lpmBatch: true },
 };
@@ -35,6 +37,8 @@ const named = (checks: Check[], status: Check["status"]): string[] =>
 describe("doctor's judgement of a kernel", () => {
   it("finds nothing to warn of on a recent one", () => {
     assert.deepEqual(named(featureChecks(recent), "ok").length, featureChecks(recent).length);
+    const memory = featureChecks(recent).find(({ check }) => check === "memory");
+    assert.equal(memory!.detail, "maps are limited by memory alone, of cgroup /pulumi-ebpf");
   });
 
   it("warns of all that an old one lacks, each with a remedy", () => {
