@@ -23,7 +23,9 @@ async function pin(name, version, integrity, paths) {
     await pacote.extract(`${name}@${version}`, directory, { integrity });
     const files = paths.map((path) => ({
       path,
-      sha256: createHash("sha256").update(readFileSync(join(directory, path))).digest("hex"),
+      sha256: createHash("sha256")
+        .update(readFileSync(join(directory, path)))
+        .digest("hex"),
       size: statSync(join(directory, path)).size,
     }));
     return { name, version, integrity, files };

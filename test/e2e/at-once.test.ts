@@ -1,7 +1,9 @@
 /** Many hosts, and many stacks, at the same time. */
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
+import { closeAll } from "../../provider/transport/pool";
 import { Lab } from "../support/lab";
+import { ManagedResource } from "../support/managed-resource";
 import { PulumiProject } from "../support/pulumi";
 import { bpffsOf, filterProgram, programOnEth0 } from "./filter";
 
@@ -49,7 +51,7 @@ describe("Given 20 hosts in one stack", function () {
     }
   });
 
-  it("when one of them is unreachable, then preview plans the others and destroy names it", async () => {
+  it("when one of them is unreachable, then preview plans the others and says so", async () => {
     await lab.host(7).stop();
     project.write("index.ts", twentyHosts.replace("note: index", "note: 1000 + index"));
     const { stdout, stderr } = await project.preview();
@@ -108,6 +110,33 @@ describe("Given two stacks on one host", function () {
     );
     assert.notEqual(await programOnEth0(lab.host()), undefined);
     await projects[0]!.destroy();
+    assert.deepEqual(await bpffsOf(lab.host()), []);
+  });
+});
+
+describe("Given one host and ten Programs of one object", function () {
+  this.timeout(60_000);
+  let lab: Lab;
+
+  before(async () => {
+    lab = await Lab.create();
+  });
+
+  after(async () => {
+    closeAll();
+    await lab?.destroy();
+  });
+
+  it("when all are created, changed and deleted at once, then each has its own, and nothing is left", async () => {
+    const { connection } = lab.host();
+    const args = (version: number) => ({ connection, source: fixture, globals: { version } });
+    const names = Array.from({ length: 10 }, (_, index) => `filter-${index}`);
+    const programs = await Promise.all(names.map((name) => ManagedResource.create("Program", name, args(1))));
+    const pins = await bpffsOf(lab.host());
+    assert.equal(pins.filter((path) => path.endsWith("/programs/xdp_filter")).length, 10);
+    await Promise.all(programs.map((program) => program.update(args(2))));
+    for (const program of programs) assert.deepEqual(await program.refresh(), []);
+    await Promise.all(programs.map((program) => program.delete()));
     assert.deepEqual(await bpffsOf(lab.host()), []);
   });
 });
