@@ -53,6 +53,8 @@ export interface TestHost extends TestClient {
   /** A veth pair more on the host, both ends up; its name is `name`. */
   addInterface(name: string): Promise<void>;
   removeInterface(name: string): Promise<void>;
+  /** The data path anew, after `removeInterface("eth0")`. */
+  plugDataInterface(): Promise<void>;
 }
 
 /** A host with a client that reaches its `eth0`. */

@@ -1,48 +1,16 @@
-/**
- * The contract of Attachment, one and the same for every kind of hook, over real SSH and the real agent: attach,
- * read back, misfit refused, program updated under traffic, detached from outside and repaired, interface removed,
- * deleted twice.
- */
-import assert from "node:assert/strict";
-import { resolve } from "node:path";
-import { CheckFailed, ManagedResource } from "../../support/managed-resource";
-import { Lab } from "../../support/lab";
+/** The contract of Attachment for every kind of hook, on hosts of this machine's kernel. */
 import { closeAll } from "../../../provider/transport/pool";
-import { bpffsOf, says } from "../filter";
-import { guarded, kinds } from "./kinds";
-import { startProbe } from "./probe";
-
-const source = resolve(__dirname, "../../fixtures/e2e/contract.bpf.c");
+import { Lab } from "../../support/lab";
+import { attachmentContract } from "./contract";
+import { kinds } from "./kinds";
 
 for (const kind of kinds) {
   describe(`Attachment to ${kind.title}`, function () {
     this.timeout(60_000);
     let lab: Lab;
-    let program: ManagedResource;
-    let attachment: ManagedResource;
-    let globals: Record<string, unknown>;
-
-    const programArgs = (version: number) => ({
-      connection: lab.host().connection,
-      source,
-      load: [...new Set([kind.entrypoint, kind.misfit])],
-      globals: { ...globals, version },
-    });
-    const attachmentArgs = () => ({
-      connection: lab.host().connection,
-      program: program.entrypoint(kind.entrypoint),
-      ...kind.args(lab.host()),
-    });
-    const loadedId = (): number => {
-      const entrypoints = program.state["entrypoints"] as Record<string, { programId: number }>;
-      return entrypoints[kind.entrypoint]!.programId;
-    };
 
     before(async () => {
       lab = await Lab.create();
-      await lab.host().exec(["mkdir", guarded]);
-      globals = (await kind.globals?.(lab.host())) ?? {};
-      program = await ManagedResource.create("Program", "guard", programArgs(1));
     });
 
     after(async () => {
@@ -50,84 +18,6 @@ for (const kind of kinds) {
       await lab?.destroy();
     });
 
-    it("refuses a program of another type, and leaves the hook empty", async () => {
-      const args = { ...attachmentArgs(), program: program.entrypoint(kind.misfit) };
-      await assert.rejects(ManagedResource.create("Attachment", "guard", args), (error) => {
-        assert.ok(error instanceof CheckFailed);
-        assert.match(error.message, new RegExp(kind.misfit));
-        return true;
-      });
-      assert.deepEqual(await kind.attached(lab.host()), []);
-    });
-
-    it("runs the program on the hook, as the kernel shows", async () => {
-      attachment = await ManagedResource.create("Attachment", "guard", attachmentArgs());
-      assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
-      const link = attachment.state["link"] as { programId: number };
-      assert.equal(link.programId, loadedId());
-      assert.deepEqual(await attachment.refresh(), []);
-      assert.equal(await attachment.update(attachmentArgs()), false, "nothing to update");
-    });
-
-    it("judges without a gap while the program is replaced", async () => {
-      const before = loadedId();
-      const probe = await startProbe(lab, kind.probe);
-      for (const version of [2, 3, 4]) {
-        assert.equal(await program.update(programArgs(version)), true);
-        assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
-      }
-      assert.notEqual(loadedId(), before);
-      const { slipped, refused, passed, blocked } = await probe.stop();
-      assert.equal(slipped, 0, "nothing passed that either version refuses");
-      assert.equal(blocked, 0, "nothing was refused that either version lets pass");
-      assert.ok(passed > 10, `${passed} passed`);
-      if (!["sock_release", "exec"].includes(kind.probe)) assert.ok(refused > 10, `${refused} refused`);
-    });
-
-    it("reports what was detached from outside, and repairs it", async () => {
-      await kind.detach(lab.host());
-      assert.deepEqual(await kind.attached(lab.host()), []);
-      const drift = await attachment.refresh();
-      assert.equal(drift?.length, 1, JSON.stringify(drift));
-      assert.match(drift![0]!, /detached|pin/);
-      assert.equal(await attachment.update(attachmentArgs()), true);
-      assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
-      assert.deepEqual(await attachment.refresh(), []);
-    });
-
-    if (kind.onInterface) {
-      it("reports an interface that is gone, and says so where it cannot repair", async () => {
-        await lab.host().removeInterface("eth0");
-        const drift = await attachment.refresh();
-        assert.match(drift?.join() ?? "", /eth0/);
-        await assert.rejects(attachment.update(attachmentArgs()), says(/eth0/));
-      });
-
-      it("comes back when the interface does", async () => {
-        await lab.host().plugDataInterface();
-        assert.notDeepEqual(await attachment.refresh(), []);
-        assert.equal(await attachment.update(attachmentArgs()), true);
-        assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
-      });
-    } else if (kind.probe !== "exec") {
-      it("reports a cgroup that is gone, and says so where it cannot repair", async () => {
-        await lab.host().exec(["rmdir", guarded]);
-        const drift = await attachment.refresh();
-        assert.match(drift?.join() ?? "", /guarded/);
-        await assert.rejects(attachment.update(attachmentArgs()), says(/guarded/));
-        await lab.host().exec(["mkdir", guarded]);
-        assert.equal(await attachment.update(attachmentArgs()), true);
-        assert.deepEqual(await kind.attached(lab.host()), [loadedId()]);
-      });
-    }
-
-    it("is gone after delete, and a second delete is no error", async () => {
-      await attachment.delete();
-      assert.deepEqual(await kind.attached(lab.host()), []);
-      await attachment.delete();
-      assert.equal(await attachment.refresh(), null);
-      await program.delete();
-      assert.deepEqual(await bpffsOf(lab.host()), []);
-    });
+    attachmentContract(kind, () => lab);
   });
 }

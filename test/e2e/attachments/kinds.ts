@@ -1,7 +1,7 @@
 /** Every kind of attachment for the contract suite: how it is asked for, seen, broken and put to the test. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import type { NetnsHost } from "../../support/netns-host";
+import type { TestHost } from "../../support/host";
 import { type CgroupAttach, CGROUP_ATTACH } from "../../../provider/protocol/hooks";
 import { bpffsOf } from "../filter";
 
@@ -11,17 +11,17 @@ export interface AttachmentKind {
   /** An entrypoint that does not fit the hook. */
   misfit: string;
   /** The Attachment's arguments besides `program`. */
-  args(host: NetnsHost): Record<string, unknown>;
+  args(): Record<string, unknown>;
   /** Program ids on the hook, by bpftool. */
-  attached(host: NetnsHost): Promise<number[]>;
+  attached(host: TestHost): Promise<number[]>;
   /** Takes the program off behind our back. */
-  detach(host: NetnsHost): Promise<void>;
+  detach(host: TestHost): Promise<void>;
   /** Whether the hook is on the interface `eth0`, which can vanish. */
   onInterface: boolean;
   /** What shows that the program judges: an action of fixtures/e2e/probe.pl, or a flood in or out of eth0. */
   probe: string;
   /** Globals the programs need besides `version`. */
-  globals?(host: NetnsHost): Promise<Record<string, unknown>>;
+  globals?(host: TestHost): Promise<Record<string, unknown>>;
 }
 
 /** Of /proc/<pid>/fdinfo: `link_type`, `link_id`, `prog_id`, and `ifindex` of links on an interface. */
@@ -30,7 +30,7 @@ type LinkInfo = Record<string, string>;
 const linkInfo = readFileSync(resolve(__dirname, "../../fixtures/e2e/link-info.pl"), "utf8");
 
 /** This host's pinned links of one type: link ids are the whole kernel's. */
-async function links(host: NetnsHost, type: string): Promise<{ pin: string; info: LinkInfo }[]> {
+async function links(host: TestHost, type: string): Promise<{ pin: string; info: LinkInfo }[]> {
   const pins = (await bpffsOf(host)).filter((path) => path.includes("/links/"));
   if (pins.length === 0) return [];
   const { stdout } = await host.exec(["perl", "-e", linkInfo, ...pins]);
@@ -45,11 +45,11 @@ async function links(host: NetnsHost, type: string): Promise<{ pin: string; info
 
 const byLink = (type: string) => ({
   // a detached link stays pinned, without an interface
-  attached: async (host: NetnsHost) =>
+  attached: async (host: TestHost) =>
     (await links(host, type))
       .filter(({ info }) => info["ifindex"] !== "0")
       .map(({ info }) => Number(info["prog_id"])),
-  detach: async (host: NetnsHost) => {
+  detach: async (host: TestHost) => {
     for (const { info } of await links(host, type)) {
       await host.bpftool("link", "detach", "id", String(info["link_id"]));
     }
@@ -59,7 +59,7 @@ const byLink = (type: string) => ({
 /** Links of tracing have no detach: they go with their last pin. */
 const byPin = (type: string) => ({
   ...byLink(type),
-  detach: async (host: NetnsHost) => {
+  detach: async (host: TestHost) => {
     for (const { pin } of await links(host, type)) await host.exec(["rm", pin]);
   },
 });
@@ -71,7 +71,7 @@ interface NetShow {
   tc: { devname: string; kind: string; name: string; prog_id?: number; id?: number }[];
 }
 
-async function onDevice(host: NetnsHost, hook: "xdp" | "tc"): Promise<number[]> {
+async function onDevice(host: TestHost, hook: "xdp" | "tc"): Promise<number[]> {
   if (hook === "xdp") {
     const [link] = await host.ip<{ xdp?: { prog?: { id: number } } }[]>("link", "show", device);
     return link?.xdp?.prog === undefined ? [] : [link.xdp.prog.id];
@@ -147,7 +147,7 @@ const cgroup = (attach: CgroupAttach): AttachmentKind => ({
 });
 
 /** The cgroup id of the probe's processes, so that the program counts nobody else's. */
-async function ownCgroup(host: NetnsHost): Promise<Record<string, unknown>> {
+async function ownCgroup(host: TestHost): Promise<Record<string, unknown>> {
   const { stdout } = await host.exec(["stat", "-c", "%i", guarded]);
   return { only_cgroup: stdout.trim() };
 }
@@ -186,3 +186,9 @@ export const kinds: AttachmentKind[] = [
   ...CGROUP_ATTACH.map(cgroup),
   ...tracing,
 ];
+
+export function kindOf(title: string): AttachmentKind {
+  const kind = kinds.find((each) => each.title === title);
+  if (kind === undefined) throw new Error(`no kind of attachment ${title}`);
+  return kind;
+}

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Lab } from "../../support/lab";
+import type { TestSite } from "../../support/host";
 import { Flood } from "../../support/traffic";
 import { guarded } from "./kinds";
 
@@ -22,16 +22,24 @@ export interface Probe {
   stop(): Promise<ProbeCount>;
 }
 
-/** Resolves when the traffic flows; it ends by itself after 30 s. */
-export async function startProbe(lab: Lab, action: string): Promise<Probe> {
-  return action.startsWith("packets ") ? packets(lab, action) : processes(lab, action);
+export interface ProbeLoad {
+  /** Of each of the two floods. Default 20,000. */
+  packetsPerSecond?: number;
+}
+
+/** Traffic ends by itself after this long. */
+const seconds = 120;
+
+/** Resolves when the traffic flows. */
+export async function startProbe(site: TestSite, action: string, load: ProbeLoad = {}): Promise<Probe> {
+  return action.startsWith("packets ") ? packets(site, action, load) : processes(site, action);
 }
 
 const script = readFileSync(resolve(__dirname, "../../fixtures/e2e/probe.pl"), "utf8");
 
-async function packets(lab: Lab, action: string): Promise<Probe> {
-  const [from, to] = action === "packets in" ? [lab.client, lab.host()] : [lab.host(), lab.client];
-  const options = { packetsPerSecond: 20_000, seconds: 30 };
+async function packets(site: TestSite, action: string, load: ProbeLoad): Promise<Probe> {
+  const [from, to] = action === "packets in" ? [site.client, site.host()] : [site.host(), site.client];
+  const options = { packetsPerSecond: load.packetsPerSecond ?? 20_000, seconds };
   const bad = await Flood.start(from, to, { port: blockedPort, ...options });
   const good = await Flood.start(from, to, { port: openPort, ...options });
   await good.flowing(100);
@@ -49,9 +57,9 @@ async function packets(lab: Lab, action: string): Promise<Probe> {
   };
 }
 
-async function processes(lab: Lab, action: string): Promise<Probe> {
-  const host = lab.host();
-  const command = host.command(["env", `CGROUP=${guarded}`, "perl", "-e", script, action, "30"]);
+async function processes(site: TestSite, action: string): Promise<Probe> {
+  const host = site.host();
+  const command = host.command(["env", `CGROUP=${guarded}`, "perl", "-e", script, action, String(seconds)]);
   const child = spawn(command[0]!, command.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";

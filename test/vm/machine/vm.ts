@@ -46,8 +46,8 @@ export class Vm implements TestSite {
     try {
       await greeting(port, qemu, join(directory, "console"));
       await ssh.open();
-      await ssh.run(["ip", "-batch", "-"], { input: dataPath });
-      await ssh.run(["ip", "-n", "client", "-batch", "-"], { input: clientSide });
+      await ssh.run(["ip", "netns", "add", "client"]);
+      await vm.host().plugDataInterface();
     } catch (error) {
       await vm.destroy();
       throw error;
@@ -192,6 +192,11 @@ class VmHost implements TestHost {
   async removeInterface(name: string): Promise<void> {
     await this.exec(["ip", "link", "delete", name]);
   }
+
+  async plugDataInterface(): Promise<void> {
+    await this.exec(["ip", "-batch", "-"], { input: dataPath });
+    await this.exec(["ip", "-n", "client", "-batch", "-"], { input: clientSide });
+  }
 }
 
 class VmClient implements TestClient {
@@ -228,8 +233,7 @@ async function install(ssh: Ssh, file: string): Promise<string> {
 const hostMac = "02:eb:bf:01:00:00";
 const clientMac = "02:eb:bf:00:00:00";
 
-const dataPath = `netns add client
-link add eth0 address ${hostMac} type veth peer name eth0 address ${clientMac} netns client
+const dataPath = `link add eth0 address ${hostMac} type veth peer name eth0 address ${clientMac} netns client
 link set eth0 addrgenmode none
 link set eth0 up
 address add 198.19.0.10/24 dev eth0
