@@ -1,9 +1,9 @@
 #!/bin/bash
 # Builds what vm.ts boots: Debian kernels with their modules and an initramfs, and one Debian root for all of them.
-#   build.sh DIRECTORY NODE     NODE: a node binary for the root, or empty; what DIRECTORY has already is kept
+#   build.sh DIRECTORY     what DIRECTORY has already is kept
 # The mirror is the machine's own (or $DEBIAN_MIRROR); its apt is only read.
 set -euo pipefail
-directory=$1 node=$2
+directory=$1
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mirror=${DEBIAN_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/mirrors/* 2>/dev/null |
   grep -oE 'https?://[^ ]+/debian/?( |$)' | head -1 | tr -d ' ' || true)}
@@ -87,7 +87,6 @@ root() {
   install -D -m 600 "$work/id.pub" "$root/root/.ssh/authorized_keys"
   chmod 700 "$root/root/.ssh"
   cp "$root/etc/ssh/ssh_host_ed25519_key.pub" "$work/host_key.pub"
-  [ -z "$node" ] || install -m 755 "$node" "$root/usr/local/bin/node"
   echo vm > "$root/etc/hostname"
   echo '127.0.0.1 localhost vm' > "$root/etc/hosts"
   mkdir -p "$root/vm" "$root/lib/modules" "$root/etc/ssh/sshd_config.d"

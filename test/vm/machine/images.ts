@@ -20,7 +20,7 @@ export async function images(): Promise<string> {
   const recipe = ["build.sh", "initramfs-init", "vm-init"].map((name) => readFileSync(join(__dirname, name)));
   const digest = createHash("sha256").update(Buffer.concat(recipe)).digest("hex").slice(0, 12);
   const directory = join(cache, `vm-${digest}`);
-  await run([join(__dirname, "build.sh"), directory, await portableNode()], { timeoutSeconds: 2400 });
+  await run([join(__dirname, "build.sh"), directory], { timeoutSeconds: 2400 });
   return directory;
 }
 
@@ -28,13 +28,3 @@ export async function images(): Promise<string> {
 export function kernelRelease(directory: string, kernel: KernelName): string {
   return readFileSync(join(directory, kernel, "version"), "utf8").trim();
 }
-
-/** This node, if a plain Debian can run it: else the agent brings its own, and the first contact takes longer. */
-async function portableNode(): Promise<string> {
-  const { stdout } = await run(["ldd", process.execPath], { check: false });
-  const foreign = stdout.split("\n").filter((line) => line.includes(".so") && !basicLibraries.test(line));
-  return stdout !== "" && foreign.length === 0 ? process.execPath : "";
-}
-
-const basicLibraries =
-  /(libdl|libstdc\+\+|libm|libgcc_s|libpthread|libc|libatomic|linux-vdso|ld-linux[\w-]*)\.so/;
