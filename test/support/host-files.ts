@@ -48,13 +48,17 @@ function settings(values: Record<string, string>): string {
     .join("");
 }
 
-/** Mount points of the machine that an overlay over / would not show. */
+/** Mount points of the machine's disks that an overlay over / would not show. What mounts proc in a directory is passing. */
 function fileSystems(): string[] {
   return readFileSync("/proc/mounts", "utf8")
     .split("\n")
-    .map((line) => line.split(" ")[1] ?? "")
-    .filter((point) => /^\/(usr|var|home|opt|root)(\/|$)/.test(point) && statSync(point).isDirectory());
+    .map((line) => line.split(" "))
+    .filter(([, point = "", type = ""]) => /^\/(usr|var|home|opt|root)(\/|$)/.test(point) && disks.has(type))
+    .map(([, point = ""]) => point)
+    .filter((point) => statSync(point).isDirectory());
 }
+
+const disks = new Set(["ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "overlay", "virtiofs", "9p"]);
 
 /** Every file by which a PATH of this machine offers Node. */
 function nodeFiles(): string[] {
