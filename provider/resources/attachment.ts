@@ -58,12 +58,13 @@ export const attachment: ResourceDefinition<AttachmentInputs> = {
   },
   blame(error, checked) {
     const { name, hook } = hookOf(checked);
-    if (!EbpfError.is(error, "not-found"))
-      return EbpfError.is(error, "conflict", "unsupported") ? name : undefined;
+    const below = (found: string | undefined) => (found === undefined ? undefined : `${name}.${found}`);
+    if (EbpfError.is(error, "conflict")) return name;
+    if (EbpfError.is(error, "unsupported")) return below(hook.finds[error.details.feature]) ?? name;
+    if (!EbpfError.is(error, "not-found")) return undefined;
     const { what } = error.details;
     if (what === "Spec" || what === "entrypoint" || what === "programs") return "program";
-    const found = hook.finds[what];
-    return found === undefined ? undefined : `${name}.${found}`;
+    return below(hook.finds[what]);
   },
   outputs: (_checked, status) => ({ link: status.links["link"] ?? null }),
 };

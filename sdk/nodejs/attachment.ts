@@ -18,8 +18,8 @@ interface InterfaceArgs {
 /** The earliest point of receive. Linux 5.9. For programs of `SEC("xdp")`. */
 export interface XdpArgs extends InterfaceArgs {
   /**
-   * `native`: in the driver. `generic`: after it, slower, any driver. `offload`: on the card. `auto`: native, else
-   * generic; the mode that was found stays. Default `"auto"`.
+   * `native`: in the driver. `generic`: after it, slower, any driver. `offload`: on the card; refused, since no Program
+   * is loaded for a card yet. `auto`: native, else generic; the mode that was found stays. Default `"auto"`.
    */
   mode?: pulumi.Input<"auto" | "native" | "generic" | "offload">;
   /** Allows a change of mode, during which nothing judges packets for an instant. Default `false`. */

@@ -1,6 +1,7 @@
 /** Programs of a cgroup, by BPF link: always with BPF_F_ALLOW_MULTI, beside what others attach. Linux 5.7. */
 import fs from "node:fs";
-import { type AttachType, LinkHandle, isErrno, isOnFileSystem } from "../../bpf";
+import path from "node:path";
+import { type AttachType, LinkHandle, isErrno, isOnFileSystem, queryCgroup } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { CgroupAttach, CgroupHook } from "../../protocol/hooks";
 import { checkProgramType, detachLink, detached, updateLink } from "./findings";
@@ -23,6 +24,10 @@ const KERNEL: Record<CgroupAttach, { attachType: AttachType; programType: string
   sysctl: { attachType: "cgroup_sysctl", programType: "cgroup_sysctl" },
 };
 
+/** uapi/linux/bpf.h */
+const BPF_F_ALLOW_OVERRIDE = 1 << 0;
+const BPF_F_ALLOW_MULTI = 1 << 1;
+
 const describe = ({ attach, path }: CgroupHook): string => `${attach} of cgroup ${path}`;
 
 export const cgroup: HookFile<CgroupHook> = {
@@ -31,11 +36,13 @@ export const cgroup: HookFile<CgroupHook> = {
   exchange: "update",
   describe,
 
-  plan(scope, hook, program) {
+  plan(scope, hook, program, mine) {
     const problems = checkProgramType(describe(hook), [KERNEL[hook.attach].programType], program);
     if (!scope.kernelAtLeast(5, 7)) problems.push(tooOld(scope, hook));
     try {
       checkCgroup(hook);
+      const owner = mine === null ? exclusiveOwner(scope, hook) : null;
+      if (owner !== null) problems.push(owned(hook, owner));
     } catch (error) {
       problems.push(EbpfError.from(error));
     }
@@ -108,14 +115,40 @@ function checkCgroup({ path }: CgroupHook): void {
 function explain(scope: HookScope, hook: CgroupHook, error: unknown): unknown {
   if (!scope.kernelAtLeast(5, 7)) return tooOld(scope, hook);
   if (isErrno(error, "EPERM")) {
-    return new EbpfError(
-      "conflict",
-      `attach ${describe(hook)}: a program there, or in a parent, allows no other (attached without BPF_F_ALLOW_MULTI)`,
-      {},
-      { cause: error, remedy: "see `bpftool cgroup tree`; detach that program" },
-    );
+    const owner = exclusiveOwner(scope, hook);
+    if (owner !== null) return owned(hook, owner);
   }
   return error;
+}
+
+/**
+ * Who keeps others off: the nearest program, there or in a parent, that was attached without BPF_F_ALLOW_MULTI; in a
+ * parent BPF_F_ALLOW_OVERRIDE lets us in. kernel/bpf/cgroup.c, hierarchy_allows_attach and __cgroup_bpf_attach.
+ */
+function exclusiveOwner(scope: HookScope, { path: own, attach }: CgroupHook): string | null {
+  for (let place = own; isOnFileSystem(place, "cgroup2"); place = path.dirname(place)) {
+    const directory = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+    try {
+      const { programs, attachFlags } = queryCgroup(directory, KERNEL[attach].attachType);
+      if (attachFlags & BPF_F_ALLOW_MULTI) return null;
+      const [first] = programs;
+      if (first === undefined) continue;
+      if (place !== own && attachFlags & BPF_F_ALLOW_OVERRIDE) return null;
+      return `${scope.ownerOf(first.programId)} at ${place}`;
+    } finally {
+      fs.closeSync(directory);
+    }
+  }
+  return null;
+}
+
+function owned(hook: CgroupHook, owner: string): EbpfError {
+  return new EbpfError(
+    "conflict",
+    `attach ${describe(hook)}: ${owner} allows no other (it was attached without BPF_F_ALLOW_MULTI)`,
+    { owner },
+    { remedy: "detach that program, or attach it with BPF_F_ALLOW_MULTI (`bpftool cgroup attach … multi`)" },
+  );
 }
 
 function tooOld(scope: HookScope, hook: CgroupHook): EbpfError {

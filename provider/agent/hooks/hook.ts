@@ -81,6 +81,8 @@ export interface HookFile<H extends Hook = Hook> {
   update(hook: H, applied: LinkRecord, link: LinkHandle | null, from: ProgramHandle, to: ProgramHandle): void;
   /** The hook with what attach chose, so that attaching again chooses the same. Absent: nothing to choose. */
   asApplied?(hook: H, applied: LinkRecord): H;
+  /** What attach chose otherwise than last time, in words; `null`: nothing. */
+  chosenAnew?(hook: H, before: LinkRecord, after: LinkRecord): string | null;
   /** Netlink only: takes off what attach may have made of the program, except `keep`. */
   undoAttach?(scope: HookScope, hook: H, programId: number, keep: LinkRecord | null): void;
   /** Takes the attachment off the hook; nothing there, or another program than `programId`, is success. */

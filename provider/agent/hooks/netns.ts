@@ -10,7 +10,7 @@ const NETNS_DIRECTORY = "/run/netns";
 /** Runs `work` in the target's network namespace. Fails with `not-found` when that does not exist. */
 export function inNetns<T>({ netns }: { netns?: string }, work: () => T): T {
   if (netns === undefined) return work();
-  const path = netns.startsWith("/") ? netns : `${NETNS_DIRECTORY}/${netns}`;
+  const path = netnsPath(netns);
   if (!fs.existsSync(path)) {
     throw new EbpfError("not-found", `enter network namespace "${netns}": there is no ${path}`, {
       what: "network namespace",
@@ -18,6 +18,10 @@ export function inNetns<T>({ netns }: { netns?: string }, work: () => T): T {
     });
   }
   return inNetworkNamespace(path, work);
+}
+
+function netnsPath(netns: string): string {
+  return netns.startsWith("/") ? netns : `${NETNS_DIRECTORY}/${netns}`;
 }
 
 /** Fails with `not-found`. */
@@ -40,5 +44,6 @@ export function describeTarget({ interface: name, netns }: InterfaceTarget): str
 }
 
 export function sameTarget(a: InterfaceTarget, b: InterfaceTarget): boolean {
-  return a.interface === b.interface && a.netns === b.netns;
+  const [one, other] = [a.netns, b.netns].map((netns) => netns && netnsPath(netns));
+  return a.interface === b.interface && one === other;
 }

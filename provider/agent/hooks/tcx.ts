@@ -119,12 +119,20 @@ function attachInOrder(
         });
       });
     } catch (error) {
-      if (isErrno(error, "ESTALE") && attempt < MOST_TRIES) continue;
+      if (isErrno(error, "ESTALE")) {
+        if (attempt < MOST_TRIES) continue;
+        throw busy(hook, error);
+      }
       if (isErrno(error, "EEXIST")) throw attachedTwice(scope, hook, program.info().id);
       if (!scope.kernelAtLeast(6, 6)) throw tooOld(scope, hook);
       throw error;
     }
   }
+}
+
+function busy(hook: TcxHook, cause: unknown): EbpfError {
+  const message = `attach ${describe(hook)}: others changed the hook between each of ${MOST_TRIES} looks and attempts`;
+  return new EbpfError("conflict", message, {}, { cause, remedy: "run the operation again" });
 }
 
 /** Below Linux 6.6. Priorities stand in for the order as far as they can. */

@@ -22,6 +22,7 @@ export const xdp: HookFile<XdpHook> = {
       warnings: [],
     };
     if (!scope.kernelAtLeast(5, 9)) findings.problems.push(tooOld(scope, hook));
+    if (hook.mode === "offload") findings.problems.push(notForCard(scope, hook));
     const ifindex = findInterface(hook, findings);
     if (ifindex === null) return findings;
     if (program !== null && redirects(program)) {
@@ -90,6 +91,12 @@ export const xdp: HookFile<XdpHook> = {
     return { ...hook, mode: applied.facts.mode as XdpMode };
   },
 
+  chosenAnew(hook, before, after) {
+    const [was, is] = [before.facts.mode, after.facts.mode];
+    if (hook.mode !== "auto" || was === is) return null;
+    return `${describe(hook)}: attached in ${is} mode, before it was in ${was} mode`;
+  },
+
   detach(_scope, _hook, _applied, link) {
     detachLink(link);
   },
@@ -131,7 +138,7 @@ function attachMode(
       throw new EbpfError(
         "unsupported",
         `attach ${describe(hook)} in ${mode} mode: the driver refuses (${(error as EbpfError<"libbpf">).details.errnoName})`,
-        { feature: `${mode} xdp on ${hook.interface}`, hostKernel: scope.kernel },
+        { feature: `xdp mode ${mode}`, hostKernel: scope.kernel },
         { cause: error, remedy: refusalRemedy(mode) },
       );
     }
@@ -139,8 +146,17 @@ function attachMode(
   }
 }
 
+/** A card takes only what was loaded for it (BPF_PROG_LOAD with prog_ifindex), and such a program runs nowhere else. */
+function notForCard(scope: HookScope, hook: XdpHook): EbpfError {
+  return new EbpfError(
+    "unsupported",
+    `attach ${describe(hook)} in offload mode: the program is loaded for the kernel, not for the card of ${hook.interface}`,
+    { feature: "xdp mode offload", hostKernel: scope.kernel },
+    { remedy: 'use mode "native" or "generic": a Program is not loaded for cards yet' },
+  );
+}
+
 function refusalRemedy(mode: XdpMode): string {
-  if (mode === "offload") return 'use mode "native" or "generic": the card cannot run it';
   if (mode === "generic") return "check that the interface is no bridge port or bond member";
   return 'lower the interface\'s MTU (about 3500 for most drivers), switch LRO off (ethtool -K … lro off), compile with SEC("xdp.frags"), or use mode "generic"';
 }

@@ -103,7 +103,9 @@ function attach(work: Work, part: string, hook: Hook, programId: number, pin: st
   const program = work.handles.keep(ProgramHandle.fromId(programId));
   const { link, record, notes } = file.attach(hookScope(work.host, work.id, part), hook, program);
   if (link !== null) work.handles.keep(link).pin(pin);
-  work.notes.push(...notes);
+  const before = work.host.records.read(work.id)?.links[part];
+  const anew = before?.hook === hook.type ? file.chosenAnew?.(hook, before, record) : null;
+  work.notes.push(...notes, ...(anew ? [anew] : []));
   return record;
 }
 

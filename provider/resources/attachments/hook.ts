@@ -10,7 +10,7 @@ export interface AttachmentHook<Args = unknown> {
   /** Why the program cannot run there; undefined when it can. */
   misfit(program: CheckedProgramRef, args: Args): string | undefined;
   toHook(args: Args): Hook;
-  /** What the host may not find (`what` of a `not-found`) → the property that names it. */
+  /** What the host may not find (`what` of a `not-found`) or not support (`feature`) → the property that names it. */
   finds: Record<string, string>;
 }
 

@@ -9,7 +9,8 @@ const inputs = z.strictObject({
     .default("auto")
     .meta({
       description:
-        "`native`: in the driver. `generic`: after it, slower, any driver. `offload`: on the card. " +
+        "`native`: in the driver. `generic`: after it, slower, any driver. `offload`: on the card; refused, since " +
+        "no Program is loaded for a card yet. " +
         "`auto`: native, else generic; the mode that was found stays.",
       default: "auto",
     }),
@@ -23,6 +24,11 @@ export const xdp: AttachmentHook<z.output<typeof inputs>> = {
   name: "xdp",
   inputs,
   misfit: (program) => wrongType("xdp", program, ["xdp"]) ?? wrongAttachType("xdp", program, ["xdp"]),
-  finds: interfaceFinds,
+  finds: {
+    ...interfaceFinds,
+    "xdp mode native": "mode",
+    "xdp mode generic": "mode",
+    "xdp mode offload": "mode",
+  },
   toHook: ({ netns, ...args }) => ({ type: "xdp", ...args, ...(netns === undefined ? {} : { netns }) }),
 };
