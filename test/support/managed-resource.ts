@@ -95,7 +95,16 @@ export class ManagedResource {
     return { spec: this.state["specId"], entrypoint: name, ...entrypoints[name] };
   }
 
-  /** The map as the SDK would lift it into `map`. */
+  /** The Map itself as the SDK would lift it into `map`. */
+  asMap(): Properties {
+    const { name, type, keySize, valueSize, maxEntries, keyLayout, valueLayout } = this.state[
+      "shape"
+    ] as Properties;
+    const sizes = { type, keySize, valueSize, maxEntries };
+    return { spec: this.state["specId"], map: name, ...sizes, keyLayout, valueLayout };
+  }
+
+  /** The map of a Program as the SDK would lift it into `map`. */
   map(name: string): Properties {
     const { maps } = this.state["object"] as { maps: Record<string, Properties> };
     return { spec: this.state["specId"], map: name, ...maps[name] };

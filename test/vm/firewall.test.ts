@@ -1,4 +1,5 @@
 /** The main job on real kernels: in virtual machines that have no Node, reached by SSH like any host. */
+import assert from "node:assert/strict";
 import { mainJob } from "../e2e/main-job";
 import { kernels } from "./machine/images";
 import { Vm } from "./machine/vm";
@@ -15,5 +16,24 @@ for (const kernel of kernels) {
     after(() => vm?.destroy());
 
     mainJob(() => vm, { packetsPerSecond: 2_000 });
+
+    describe("Given a host without Node", () => {
+      it("when the agent ran there, then a runtime came with it", async () => {
+        const { code } = await vm.host().exec(["sh", "-c", "command -v node"], { check: false });
+        assert.notEqual(code, 0, "the machine has a node of its own");
+        const find = [
+          "find",
+          "/var/lib/pulumi-ebpf/agent",
+          "-name",
+          "node",
+          "-perm",
+          "-100",
+          "-size",
+          "+50M",
+        ];
+        const { stdout } = await vm.host().exec(find);
+        assert.notEqual(stdout, "");
+      });
+    });
   });
 }

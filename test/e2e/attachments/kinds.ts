@@ -139,7 +139,8 @@ const cgroup = (attach: CgroupAttach): AttachmentKind => ({
   args: () => ({ cgroup: { path: guarded, type: attach } }),
   ...byLink("cgroup"),
   attached: async (host) => {
-    const shown = await host.bpftool<{ id: number }[] | null>("cgroup", "show", guarded);
+    // without "effective" it asks below Linux 6.0 for flags that the kernel does not know, and shows nothing
+    const shown = await host.bpftool<{ id: number }[] | null>("cgroup", "show", guarded, "effective");
     return (shown ?? []).map(({ id }) => id);
   },
   onInterface: false,

@@ -175,12 +175,12 @@ class VmHost implements TestHost {
 
   async bpftool<T>(...args: string[]): Promise<T> {
     const { stdout } = await this.exec(["bpftool", "-j", ...args]);
-    return JSON.parse(stdout === "" ? "null" : stdout) as T;
+    return JSON.parse(stdout.trim() === "" ? "null" : stdout) as T;
   }
 
   async ip<T>(...args: string[]): Promise<T> {
     const { stdout } = await this.exec(["ip", "-j", "-d", ...args]);
-    return JSON.parse(stdout === "" ? "[]" : stdout) as T;
+    return JSON.parse(stdout.trim() === "" ? "[]" : stdout) as T;
   }
 
   async addInterface(name: string): Promise<void> {
