@@ -68,11 +68,19 @@ export function fileError(action: string, error: unknown): EbpfError {
       { cause: error, remedy: "free disk space" },
     );
   }
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
+  if (code === "EROFS") {
+    return new EbpfError(
+      "permission",
+      `${action}: the file system is read-only`,
+      { needed: "a writable file system" },
+      { cause: error, remedy: "remount it read-write" },
+    );
+  }
+  if (code === "EACCES" || code === "EPERM") {
     return new EbpfError(
       "permission",
       `${action}: ${code}`,
-      { needed: "root on a writable file system" },
+      { needed: "root" },
       { cause: error, remedy: "log in as root or as a user who may run sudo without a password" },
     );
   }

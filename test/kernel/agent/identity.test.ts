@@ -107,6 +107,26 @@ describe("identity", function () {
     );
   });
 
+  it("refuses every verb that would act on a newer Record or intent, naming both versions", async () => {
+    const newer = isCode("record", /format 9, this agent knows up to 1/);
+    const verbs = (agent: typeof host.agent) => [
+      () => agent.call("remove", { id: programId, incarnation: "one" }),
+      () => agent.apply(programSpec(guard, { verdict: 1 })),
+    ];
+    const before = host.pins();
+    const intent = path.join(host.roots.state, "intents", path.basename(recordFile(programId)));
+    fs.writeFileSync(intent, JSON.stringify({ format: 9, id: programId }));
+    for (const verb of verbs(host.open())) await assert.rejects(verb, newer);
+    assert.equal(fs.existsSync(intent), true);
+    // other Specs go on
+    await host.agent.apply(programSpec(guard, {}, "demo/test/Program/beside"));
+    fs.unlinkSync(intent);
+    fs.writeFileSync(recordFile(programId), JSON.stringify({ format: 9, id: programId }));
+    for (const verb of verbs(host.open())) await assert.rejects(verb, newer);
+    await assert.rejects(host.agent.observe(programId), newer);
+    assert.deepEqual(host.pins(programId), before);
+  });
+
   it("keeps Records to root", async () => {
     assert.equal(fs.statSync(recordFile(programId)).mode & 0o777, 0o600);
     assert.equal(fs.statSync(path.dirname(recordFile(programId))).mode & 0o777, 0o700);

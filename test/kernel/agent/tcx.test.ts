@@ -1,5 +1,8 @@
 /** TCX: the order of programs on one hook, and who may stand where. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import path from "node:path";
+import { createInterface } from "node:readline";
 import { interfaceIndex, queryTcx } from "../../../provider/bpf";
 import { EbpfError } from "../../../provider/errors";
 import type { Order, TcxHook } from "../../../provider/protocol/hooks";
@@ -140,33 +143,50 @@ describe("tcx", function () {
     });
   }
 
-  it("attaches while others change the hook all the time", async () => {
-    const other = new TestHost();
-    const agents = [host.spawn(), other.spawn()];
-    try {
-      await Promise.all(
-        agents.map(async (agent, index) => {
-          const program = `demo/race/Program/p${index}`;
-          const link = `demo/race/Attachment/l${index}`;
-          await agent.put(guard);
-          await agent.apply(programSpec(guard, { entrypoints }, program));
-          for (let i = 0; i < 40; i++) {
-            const hook = tcxHook(i % 2 === 0 ? { order: "first" } : {});
-            const { drift } = await agent.apply(linkSpec(hook, "tc_guard", link, program));
-            assert.deepEqual(
-              drift.filter(({ code }) => code !== "moved"),
-              [],
-            );
-            await agent.remove(link);
-          }
-          await agent.remove(program);
-        }),
-      );
-      assert.deepEqual(order(), []);
-    } finally {
-      for (const agent of agents) await agent.end();
-      other.assertEmpty();
-      await other.remove();
+  it("attaches while another process changes the hook all the time", async () => {
+    const { agent } = host;
+    const restless = ["demo/other/Program/one", "demo/other/Program/two"];
+    const ids: number[] = [];
+    for (const name of restless) {
+      const { programs } = await agent.apply(programSpec(guard, { entrypoints }, name));
+      ids.push(programs.tc_guard!.programId);
     }
+    await agent.apply(linkSpec(tcxHook(), "tc_guard", second, secondProgram));
+    const churn = await startChurn(ids);
+    let changes: number;
+    try {
+      for (let i = 0; i < 40; i++) {
+        const hook = tcxHook({ order: { before: { spec: second } } });
+        await agent.apply(linkSpec(hook, "tc_guard"));
+        assert.deepEqual(await agent.drift(linkId), []);
+        await agent.remove(linkId);
+      }
+    } finally {
+      changes = await churn.end();
+      await agent.remove(second, ...restless);
+    }
+    assert.ok(changes > 200, `${changes} changes`);
+    assert.deepEqual(order(), []);
   });
+
+  /** `end` tells how often the hook changed. */
+  async function startChurn(ids: number[]): Promise<{ end(): Promise<number> }> {
+    const child = network.inside(() =>
+      spawn(
+        process.execPath,
+        ["--require", "tsx/cjs", path.join(__dirname, "churn.ts"), ...ids.map(String)],
+        {
+          stdio: ["pipe", "pipe", "inherit"],
+        },
+      ),
+    );
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    assert.equal((await lines.next()).value, "started");
+    return {
+      async end() {
+        child.stdin.end();
+        return Number((await lines.next()).value);
+      },
+    };
+  }
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { sectionMeaning } from "../../../provider/btf";
+import { EbpfError } from "../../../provider/errors";
 import type { Hook } from "../../../provider/protocol/hooks";
 import { attachment, type AttachmentInputs } from "../../../provider/resources/attachment";
 import { hookNames } from "../../../provider/resources/attachments";
@@ -128,6 +129,17 @@ describe("Attachment", () => {
       'cgroup: "main" was compiled for cgroup_inet4_connect; the hook cgroup connect6 takes cgroup_inet6_connect',
     );
     assert.match(String(resolve({ xdp: eth0 }, "xdp/devmap")), /compiled for xdp_devmap/);
+  });
+
+  it("lays what the host says to the property that caused it", () => {
+    const checked = resolve({ xdp: { ...eth0, mode: "offload" } }, "xdp") as AttachmentInputs;
+    const blamed = (error: EbpfError) => attachment.blame!(error, checked);
+    assert.equal(blamed(new EbpfError("unsupported", "", { feature: "xdp mode offload" })), "xdp.mode");
+    assert.equal(blamed(new EbpfError("unsupported", "", { feature: "xdp link" })), "xdp");
+    assert.equal(blamed(new EbpfError("conflict", "", {})), "xdp");
+    assert.equal(blamed(new EbpfError("not-found", "", { what: "interface", name: "" })), "xdp.interface");
+    assert.equal(blamed(new EbpfError("not-found", "", { what: "entrypoint", name: "" })), "program");
+    assert.equal(blamed(new EbpfError("limit", "", { resource: "memory" })), undefined);
   });
 
   it("takes one program for both directions of tcx and of a cgroup's packets", () => {
