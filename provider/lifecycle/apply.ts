@@ -7,6 +7,7 @@ import { hostLabel } from "../transport/connection";
 import type { AgentSession } from "../transport/session";
 import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
 import { withoutConnection } from "./credentials";
+import { withDefaults } from "./defaults";
 import { describe } from "./describe";
 import { outputsOf } from "./observe";
 import { PartialError, type Properties } from "./state";
@@ -29,9 +30,10 @@ export async function apply(
   { openSources, open, report }: Tools,
   definition: ResourceDefinition,
   id: string,
-  checked: CommonInputs,
+  inputs: CommonInputs,
   incarnation: string,
 ): Promise<Properties> {
+  const checked = withDefaults(definition, inputs);
   const host = hostLabel(checked.connection);
   const { name } = parseSpecId(checked.specId);
   let session: AgentSession | undefined;
@@ -45,11 +47,11 @@ export async function apply(
     sent = true;
     const status = await session.call(
       "apply",
-      { spec, inputs: withoutConnection(checked), incarnation },
+      { spec, inputs: withoutConnection(inputs), incarnation },
       { onProgress: atMostEvery(PROGRESS_MS, ({ message }) => report(`${name}: ${message}`)) },
     );
     for (const note of status.notes) report(`${name}: on ${host}: ${note}`);
-    return outputsOf(definition, checked, incarnation, status, spec);
+    return outputsOf(definition, inputs, incarnation, status, spec);
   } catch (thrown) {
     const error = EbpfError.from(thrown);
     const kernel = session?.hello.kernel;
@@ -59,7 +61,7 @@ export async function apply(
     const told = new EbpfError(error.code, text, error.details, { cause: error });
     if (!sent || !isUncertain(error)) throw told;
     const drift = [`apply was sent to ${host} and not confirmed: ${error.message}`];
-    throw new PartialError(told, id, { ...checked, incarnation, drift });
+    throw new PartialError(told, id, { ...inputs, incarnation, drift });
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Problem } from "../errors";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { OpenSources, Source } from "../sources/source";
+import { withoutDefaults } from "./defaults";
 import { problemsOf, problemsOfError } from "./problems";
 import { touches, unknownPaths, withoutUnknown } from "./unknowns";
 
@@ -48,11 +49,10 @@ export async function checkInputs(
   const { checked, sources, problems } = await resolve(definition, args.data, openSources);
   const real = leftOut.size === 0 ? problems : withoutUnknown(problems, leftOut);
   if (checked === undefined || real.length > 0) return { inputs: news, problems: real };
-  if (leftOut.size === 0) {
-    return { inputs: { ...checked }, problems: [], complete: { checked, sources } };
-  }
+  const inputs = withoutDefaults(definition, { ...checked });
+  if (leftOut.size === 0) return { inputs, problems: [], complete: { checked, sources } };
   const holes = Object.fromEntries([...leftOut].map((name) => [name, news[name]]));
-  return { inputs: { ...checked, ...holes }, problems: [] };
+  return { inputs: { ...inputs, ...holes }, problems: [] };
 }
 
 async function resolve(

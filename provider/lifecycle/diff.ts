@@ -1,5 +1,6 @@
 /** What differs between a state and new inputs, per property path. No I/O. */
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
+import { withDefaults } from "./defaults";
 import { type Path, propertyPath } from "./unknowns";
 
 /** As the engine's PropertyDiff kinds. */
@@ -16,16 +17,17 @@ export interface Diff {
 const MOST_PER_ARRAY = 100;
 
 /**
- * `olds` are outputs (what a refresh saw), `news` checked inputs. Only properties that inputs can have are compared:
+ * `outputs` are what a refresh saw, `news` checked inputs. Only properties that inputs can have are compared:
  * kernel ids and counters are none of them.
  */
 export function diffInputs(
   definition: ResourceDefinition,
-  olds: Record<string, unknown>,
+  outputs: Record<string, unknown>,
   news: Record<string, unknown>,
   ignoreChanges: readonly string[] = [],
 ): Diff {
-  const settled: Record<string, unknown> = settle(definition, olds, news);
+  const olds: Record<string, unknown> = withDefaults(definition, outputs);
+  const settled: Record<string, unknown> = settle(definition, olds, withDefaults(definition, news));
   const names = new Set([...Object.keys(settled), ...Object.keys(definition.inputs.shape)]);
   names.delete("specId");
   const found = [...names]

@@ -3,6 +3,7 @@ import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { Tools } from "./apply";
+import { withDefaults, withoutDefaults } from "./defaults";
 import { driftTexts } from "./drift";
 import type { Properties, State } from "./state";
 
@@ -20,20 +21,21 @@ export async function observe(
   const observed = await session.call("observe", { id: state.specId });
   if (observed === null) return null;
   const { connection, specId } = reached;
-  const inputs = { ...(observed.inputs as Properties), connection, specId, drift: [] };
-  const checked = inputs as unknown as CommonInputs;
-  const spec = definition.compile(checked);
-  const outputs = outputsOf(definition, checked, state.incarnation, observed.status, spec);
+  const applied = { ...(observed.inputs as Properties), connection, specId, drift: [] };
+  const inputs = withoutDefaults(definition, applied);
+  const spec = definition.compile(withDefaults(definition, inputs));
+  const outputs = outputsOf(definition, inputs, state.incarnation, observed.status, spec);
   // in the inputs too: a preview shows what differs between inputs, and so says in words what up will repair
   return { inputs: { ...inputs, drift: outputs["drift"] }, outputs };
 }
 
 export function outputsOf(
   definition: ResourceDefinition,
-  checked: CommonInputs,
+  inputs: CommonInputs,
   incarnation: string,
   status: Status,
   spec: Spec,
 ): Properties {
-  return { ...definition.outputs(checked, status), ...checked, incarnation, drift: driftTexts(status, spec) };
+  const own = definition.outputs(withDefaults(definition, inputs), status);
+  return { ...own, ...inputs, incarnation, drift: driftTexts(status, spec) };
 }

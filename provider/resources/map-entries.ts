@@ -9,6 +9,7 @@ import type { EntriesFormat, EntriesRequest, EntriesSource } from "../sources/so
 import { holdsReferences, unfitMap } from "./entry-maps";
 import { mapRefSchema } from "./references";
 import { commonInputs, type ResourceDefinition } from "./resource";
+import { fullLayout, type ShortLayout } from "./short-layout";
 
 const formats = ["be", "ipv4", "ipv6", "cidr4", "cidr6", "mac", "hex", "text"] as const satisfies Format[];
 
@@ -147,10 +148,8 @@ export const mapEntries: ResourceDefinition<MapEntriesInputs, CheckedMapEntries>
     };
   },
   outputs({ content }, { entries }) {
-    return {
-      count: content.count + content.references.length,
-      matching: entries["entries"]?.matching ?? 0,
-    };
+    const count = content.count + content.references.length;
+    return { rows: { count, matching: entries["entries"]?.matching ?? 0 } };
   },
 };
 
@@ -189,8 +188,8 @@ interface Layouts {
 function layoutsOf({ map, formats }: MapEntriesInputs, problems: Problem[] = []): Layouts {
   const indexes = isIndexed(map.type) ? keyLayoutOf({ mapType: map.type, keySize: map.keySize }) : undefined;
   const layouts = {
-    key: (map.keyLayout ?? indexes) as TypeLayout | undefined,
-    value: map.valueLayout as TypeLayout | undefined,
+    key: map.keyLayout === undefined ? indexes : fullLayout(map.keyLayout as ShortLayout),
+    value: map.valueLayout === undefined ? undefined : fullLayout(map.valueLayout as ShortLayout),
   };
   for (const [path, format] of Object.entries(formats)) {
     const [root, ...below] = path.split(".") as ["key" | "value", ...string[]];

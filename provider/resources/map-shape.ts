@@ -1,6 +1,7 @@
 /** What the kernel takes for each type of map, kernel/bpf/*map*.c: defaults, and limits known before asking it. */
 import type { TypeLayout } from "../btf";
 import type { Problem } from "../errors";
+import { type ShortLayout, shortLayout } from "./short-layout";
 
 /**
  * Map types that can stand alone: all but `struct_ops` (its values are functions of a program) and `insn_array`
@@ -136,8 +137,8 @@ export interface CheckedShape {
   flags: number;
   numaNode?: number;
   mapExtra?: string;
-  keyLayout?: TypeLayout;
-  valueLayout?: TypeLayout;
+  keyLayout?: ShortLayout;
+  valueLayout?: ShortLayout;
   inner?: CheckedShape;
 }
 
@@ -164,8 +165,8 @@ export function shapeOf(wanted: WantedMap, at: string, problems: Problem[]): Che
     flags: wanted.flags | (rule.flags ?? 0) | (numaNode === undefined ? 0 : NUMA_NODE),
     ...(numaNode === undefined ? {} : { numaNode }),
     ...(mapExtra === undefined ? {} : { mapExtra }),
-    ...(key === undefined ? {} : { keyLayout: key }),
-    ...(value === undefined ? {} : { valueLayout: value }),
+    ...(key === undefined ? {} : { keyLayout: shortLayout(key) }),
+    ...(value === undefined ? {} : { valueLayout: shortLayout(value) }),
     ...(inner === undefined ? {} : { inner }),
   };
 }

@@ -7,8 +7,10 @@ import { parseSpecId } from "../protocol/spec-id";
 import type { ObjectSource } from "../sources/source";
 import { available } from "./closest";
 import { type CheckedShape, MAP_FLAGS, MAP_TYPES, type MapFlag, type MapType, shapeOf } from "./map-shape";
+import { loadedMap } from "./loaded-map";
 import { objectInfo } from "./object-info";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
+import { fullLayout } from "./short-layout";
 
 const flagNames = Object.keys(MAP_FLAGS) as [MapFlag, ...MapFlag[]];
 
@@ -122,7 +124,10 @@ export const map: ResourceDefinition<MapInputs, CheckedMapInputs> = {
     return { format: SPEC_FORMAT, id: specId, objects: [], maps: [part], entries: [], links: [] };
   },
   blame: (error) => (EbpfError.is(error, "data-loss") ? "mapDataPolicy" : undefined),
-  outputs: ({ shape }, status) => ({ status: status.maps[shape.name] ?? null }),
+  outputs({ shape }, { maps }) {
+    const status = maps[shape.name];
+    return { status: status === undefined ? null : loadedMap(status) };
+  },
   replaces(olds, news) {
     const before = (olds as Partial<CheckedMapInputs>).shape?.type;
     return news.mapDataPolicy === "replace" && before !== news.shape?.type ? ["type", "shape.type"] : [];
@@ -132,8 +137,8 @@ export const map: ResourceDefinition<MapInputs, CheckedMapInputs> = {
 /** Of the Spec: layouts become the BTF that the kernel keeps beside the map. */
 function mapShape({ keyLayout, valueLayout, inner, ...shape }: CheckedShape): MapShape {
   const types = {
-    ...(keyLayout === undefined ? {} : { key: keyLayout }),
-    ...(valueLayout === undefined ? {} : { value: valueLayout }),
+    ...(keyLayout === undefined ? {} : { key: fullLayout(keyLayout) }),
+    ...(valueLayout === undefined ? {} : { value: fullLayout(valueLayout) }),
   };
   const btf = takesBtf(shape.type) && valueLayout !== undefined ? writeBtf(types) : undefined;
   return {

@@ -1,19 +1,20 @@
 /** What objects hold. */
-import { type ObjectInfo, readObject, type TypeLayout } from "../btf";
+import { type ObjectInfo, readObject } from "../btf";
 import type { ObjectSource } from "../sources/source";
+import type { ShortLayout } from "./short-layout";
 
 /** What others may know of the object before it is loaded. Small: it lies in the state. */
 export interface CheckedObject {
   fileName: string;
   /** sha256 of the ELF file. */
   blob: string;
-  /** What tells versions apart; see ObjectSource. */
-  sourceDigest: string;
+  /** What tells versions apart, see ObjectSource; absent where it is the blob. */
+  sourceDigest?: string;
   /** Those that are loaded. */
   entrypoints: Record<string, { type: string; attachType?: string }>;
   maps: Record<string, CheckedMap>;
   /** Where the given globals stand. Their values are not repeated here: they may be secret. */
-  globals: Record<string, { section: string; offset: number; layout: TypeLayout }>;
+  globals: Record<string, { section: string; offset: number; layout: ShortLayout }>;
 }
 
 export interface CheckedMap {
@@ -21,8 +22,8 @@ export interface CheckedMap {
   keySize: number;
   valueSize: number;
   maxEntries: number;
-  keyLayout?: TypeLayout;
-  valueLayout?: TypeLayout;
+  keyLayout?: ShortLayout;
+  valueLayout?: ShortLayout;
 }
 
 const known = new Map<string, ObjectInfo>();

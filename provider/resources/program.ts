@@ -5,8 +5,10 @@ import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";
 import type { ObjectSource } from "../sources/source";
 import { available } from "./closest";
+import { loadedMap } from "./loaded-map";
 import { type CheckedObject, objectInfo } from "./object-info";
 import { mapRefSchema } from "./references";
+import { fullLayout, shortLayout } from "./short-layout";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
 
 const inputs = z.strictObject({
@@ -75,7 +77,7 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
     const object = {
       fileName,
       blob,
-      sourceDigest,
+      ...(sourceDigest === blob ? {} : { sourceDigest }),
       entrypoints: entrypointsOf(info, fileName, args, problems),
       maps: mapsOf(info),
       globals: globalsOf(info, fileName, args, problems),
@@ -88,7 +90,7 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
       name,
       section,
       offset,
-      bytes: encodeInto(layout, globals[name], `globals.${name}`, []).toString("base64"),
+      bytes: encodeInto(fullLayout(layout), globals[name], `globals.${name}`, []).toString("base64"),
     }));
     const shared = Object.entries(maps).map(([name, { spec, map }]) => [name, { spec, map }]);
     return {
@@ -115,13 +117,21 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
     if (EbpfError.is(error, "data-loss")) return "mapDataPolicy";
     return EbpfError.is(error, "not-found") && error.details.what === "map" ? "maps" : undefined;
   },
-  outputs: (_checked, status) => ({ entrypoints: status.programs, loadedMaps: status.maps }),
+  outputs: (_checked, { programs, maps }) => ({
+    entrypoints: programs,
+    loadedMaps: Object.fromEntries(Object.entries(maps).map(([name, status]) => [name, loadedMap(status)])),
+  }),
   settle(olds, news) {
     const before = (olds as Partial<CheckedProgram>).object;
-    if (news.object === undefined || before?.sourceDigest !== news.object.sourceDigest) return news;
+    if (before === undefined || news.object === undefined) return news;
+    if (versionOf(before) !== versionOf(news.object)) return news;
     return { ...news, object: { ...news.object, blob: before.blob } };
   },
 };
+
+function versionOf({ blob, sourceDigest = blob }: CheckedObject): string {
+  return sourceDigest;
+}
 
 function read(source: ObjectSource, problems: Problem[]): ObjectInfo | undefined {
   try {
@@ -189,8 +199,8 @@ function mapsOf(info: ObjectInfo): CheckedObject["maps"] {
           keySize,
           valueSize,
           maxEntries,
-          ...(key === undefined ? {} : { keyLayout: key }),
-          ...(value === undefined ? {} : { valueLayout: value }),
+          ...(key === undefined ? {} : { keyLayout: shortLayout(key) }),
+          ...(value === undefined ? {} : { valueLayout: shortLayout(value) }),
         },
       ]),
   );
@@ -208,7 +218,7 @@ function globalsOf(
     const property = `globals.${name}`;
     if (global !== undefined) {
       encodeInto(global.type, value, property, problems);
-      globals[name] = { section: global.section, offset: global.offset, layout: global.type };
+      globals[name] = { section: global.section, offset: global.offset, layout: shortLayout(global.type) };
     } else if (info.maps[name] !== undefined) {
       problems.push({ property, reason: `"${name}" is a map of ${fileName}, no global: use MapEntries` });
     } else {

@@ -15,7 +15,7 @@ export const programRefSchema = z.strictObject({
 });
 export type CheckedProgramRef = z.output<typeof programRefSchema>;
 
-/** `map` of a MapEntries, and the maps a Program shares. Layouts are TypeLayouts of provider/btf. */
+/** `map` of a MapEntries, and the maps a Program shares. Layouts are ShortLayouts. */
 export const mapRefSchema = z.strictObject({
   spec: z.string().min(1),
   map: z.string().min(1),

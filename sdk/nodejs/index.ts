@@ -18,5 +18,6 @@ export type { AttachmentRef, EntrypointRef, MapRef } from "./references";
 export type { Format } from "../../provider/btf/layout";
 export type { DeclaredType } from "../../provider/btf/declared";
 export type { CgroupAttach } from "../../provider/protocol/hooks";
-export type { LinkStatus, MapStatus, ProgramStatus } from "../../provider/protocol/status";
+export type { LinkStatus, ProgramStatus } from "../../provider/protocol/status";
+export type { LoadedMap } from "../../provider/resources/loaded-map";
 export type { MapFlag, MapType } from "../../provider/resources/map-shape";

@@ -57,16 +57,24 @@ export class MapEntries extends Resource {
   /** @internal */
   readonly __ebpfKind = "MapEntries";
 
-  /** Declared rows that the map held with their declared value when it was last looked at. */
-  declare readonly matching: pulumi.Output<number>;
-  /** Declared rows. */
-  declare readonly count: pulumi.Output<number>;
+  /** Declared rows, and those that the map held with their declared value when it was last looked at. */
+  declare private readonly rows: pulumi.Output<{ count: number; matching: number } | undefined>;
 
   constructor(name: string, args: MapEntriesArgs, options: pulumi.CustomResourceOptions = {}) {
     const { map, entries, ...rest } = args;
     const { connection, part } = splitRef(EbpfMap.isInstance(map) ? map.ref : map);
     const rows = entries === undefined ? {} : withSecrecy(entries);
-    super("MapEntries", name, { ...rest, ...rows, connection, map: part }, ["count", "matching"], options);
+    super("MapEntries", name, { ...rest, ...rows, connection, map: part }, ["rows"], options);
+  }
+
+  /** Declared rows. */
+  get count(): pulumi.Output<number> {
+    return this.rows.apply((rows) => rows?.count) as pulumi.Output<number>;
+  }
+
+  /** Declared rows that the map held with their declared value when it was last looked at. */
+  get matching(): pulumi.Output<number> {
+    return this.rows.apply((rows) => rows?.matching) as pulumi.Output<number>;
   }
 }
 
@@ -76,7 +84,14 @@ function withSecrecy(entries: NonNullable<MapEntriesArgs["entries"]>): Record<st
   const rows = Array.isArray(entries)
     ? entries.map(lifted)
     : pulumi.output(entries).apply((known) => known.map(lifted));
-  return { entries: rows, secret: pulumi.isSecret(pulumi.output(rows)) };
+  return { entries: rows, ...(isPlain(rows) ? {} : { secret: pulumi.isSecret(pulumi.output(rows)) }) };
+}
+
+/** Whether nothing in it can be a secret. */
+function isPlain(value: unknown): boolean {
+  if (value === null || typeof value !== "object") return true;
+  if (pulumi.Output.isInstance(value) || value instanceof Promise) return false;
+  return Object.values(value).every(isPlain);
 }
 
 /** A resource as a value becomes its reference. */

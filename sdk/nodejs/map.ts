@@ -1,10 +1,10 @@
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import type { DeclaredType } from "../../provider/btf/declared";
 import { typeText } from "../../provider/btf/type-text";
-import type { MapStatus } from "../../provider/protocol/status";
+import type { LoadedMap } from "../../provider/resources/loaded-map";
 import type { CheckedShape, MapFlag, MapType } from "../../provider/resources/map-shape";
-import type { ConnectionArgs } from "./connection";
-import type { MapRef } from "./references";
+import { type ConnectionArgs, protectCredentials } from "./connection";
+import { makeRef, type MapRef } from "./references";
 import { Resource } from "./resource";
 
 /** When the shape of a map with contents changes. */
@@ -77,13 +77,14 @@ export class Map extends Resource {
 
   /** The map as it is created, defaults filled in; known in preview. */
   declare readonly shape: pulumi.Output<CheckedShape & { name: string }>;
-  /** The map in the kernel: id, sizes, pin. */
-  declare readonly status: pulumi.Output<MapStatus>;
+  /** The map in the kernel: id, pin. */
+  declare readonly status: pulumi.Output<LoadedMap>;
 
   constructor(name: string, args: MapArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { inner, ...rest } = args;
+    const { connection, inner, ...rest } = args;
     const shape = { ...withTypeTexts(rest), ...(inner === undefined ? {} : { inner: withTypeTexts(inner) }) };
-    super("Map", name, shape, ["shape", "status"], options);
+    const inputs = { ...shape, connection: protectCredentials(connection) };
+    super("Map", name, inputs, ["shape", "status"], options);
   }
 
   /** Whether a value is a Map, also one of another copy of this package. */
@@ -93,14 +94,15 @@ export class Map extends Resource {
 
   /** What `map:` takes; to export for another stack. */
   get ref(): pulumi.Output<MapRef> {
-    return pulumi.all([this.connection, this.specId, this.shape]).apply(([connection, spec, shape]) => {
+    const { connection, specId, shape: parts } = this;
+    return makeRef<CheckedShape & { name: string }, MapRef>({ connection, specId, parts }, (shape) => {
       const { name, type, keySize, valueSize, maxEntries, keyLayout, valueLayout } = shape;
       const layouts = {
         ...(keyLayout === undefined ? {} : { keyLayout }),
         ...(valueLayout === undefined ? {} : { valueLayout }),
       };
-      return { connection, spec, map: name, type, keySize, valueSize, maxEntries, ...layouts };
-    }) as pulumi.Output<MapRef>;
+      return { map: name, type, keySize, valueSize, maxEntries, ...layouts };
+    });
   }
 }
 

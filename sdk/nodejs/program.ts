@@ -1,10 +1,11 @@
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import type { CheckedObject } from "../../provider/resources/object-info";
 import { available } from "../../provider/resources/closest";
-import type { MapStatus, ProgramStatus } from "../../provider/protocol/status";
-import type { ConnectionArgs } from "./connection";
+import type { ProgramStatus } from "../../provider/protocol/status";
+import type { LoadedMap } from "../../provider/resources/loaded-map";
+import { type ConnectionArgs, protectCredentials } from "./connection";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
-import { type EntrypointRef, type MapRef, splitRef } from "./references";
+import { type EntrypointRef, makeRef, type MapRef, splitRef } from "./references";
 import { programError, Resource } from "./resource";
 
 export interface ProgramArgs {
@@ -63,13 +64,19 @@ export class Program extends Resource {
   declare readonly object: pulumi.Output<CheckedObject>;
   /** The loaded entrypoints by name: kernel id, tag, instructions that the verifier walked, pin. */
   declare readonly entrypoints: pulumi.Output<Record<string, ProgramStatus>>;
-  /** The loaded maps by name: kernel id, sizes, pin. */
-  declare readonly loadedMaps: pulumi.Output<Record<string, MapStatus>>;
+  /** The loaded maps by name: kernel id, pin. */
+  declare readonly loadedMaps: pulumi.Output<Record<string, LoadedMap>>;
 
   constructor(name: string, args: ProgramArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { maps, ...rest } = args;
+    const { connection, maps, ...rest } = args;
     const shared = maps === undefined ? {} : { maps: mapParts(maps) };
-    super("Program", name, { ...rest, ...shared }, ["object", "entrypoints", "loadedMaps"], options);
+    super(
+      "Program",
+      name,
+      { ...rest, ...shared, connection: protectCredentials(connection) },
+      ["object", "entrypoints", "loadedMaps"],
+      options,
+    );
   }
 
   /** Whether a value is a Program, also one of another copy of this package. */
@@ -82,24 +89,22 @@ export class Program extends Resource {
    * Fails in preview, naming those there are, when the object has none of that name.
    */
   entrypoint(name?: string): pulumi.Output<EntrypointRef> {
-    return pulumi
-      .all([this.connection, this.specId, this.object])
-      .apply(([connection, spec, { entrypoints, fileName }]) => {
-        const names = Object.keys(entrypoints);
-        const chosen = name ?? (names.length === 1 ? names[0]! : undefined);
-        if (chosen === undefined) {
-          throw programError(
-            `${fileName} loads ${names.length} programs (${names.join(", ")}): choose one by entrypoint()`,
-          );
-        }
-        const found = entrypoints[chosen];
-        if (found === undefined) {
-          throw programError(
-            `${fileName} loads no program "${chosen}"; ${available("programs", chosen, names)}`,
-          );
-        }
-        return { connection, spec, entrypoint: chosen, ...found };
-      }) as pulumi.Output<EntrypointRef>;
+    return makeRef<CheckedObject, EntrypointRef>(this.referred, ({ entrypoints, fileName }) => {
+      const names = Object.keys(entrypoints);
+      const chosen = name ?? (names.length === 1 ? names[0]! : undefined);
+      if (chosen === undefined) {
+        throw programError(
+          `${fileName} loads ${names.length} programs (${names.join(", ")}): choose one by entrypoint()`,
+        );
+      }
+      const found = entrypoints[chosen];
+      if (found === undefined) {
+        throw programError(
+          `${fileName} loads no program "${chosen}"; ${available("programs", chosen, names)}`,
+        );
+      }
+      return { entrypoint: chosen, ...found };
+    });
   }
 
   /**
@@ -107,22 +112,22 @@ export class Program extends Resource {
    * Fails in preview, naming those there are, when the object has none of that name.
    */
   map(name: string): pulumi.Output<MapRef> {
-    return pulumi
-      .all([this.connection, this.specId, this.object])
-      .apply(([connection, spec, { maps, fileName }]) => {
-        const found = maps[name];
-        if (found === undefined) {
-          throw programError(
-            `${fileName} has no map "${name}"; ${available("maps", name, Object.keys(maps))}`,
-          );
-        }
-        return { connection, spec, map: name, ...found };
-      }) as unknown as pulumi.Output<MapRef>;
+    return makeRef<CheckedObject, MapRef>(this.referred, ({ maps, fileName }) => {
+      const found = maps[name];
+      if (found === undefined) {
+        throw programError(`${fileName} has no map "${name}"; ${available("maps", name, Object.keys(maps))}`);
+      }
+      return { map: name, ...found };
+    });
   }
 
   /** The only entrypoint, to export for another stack's Attachment. */
   get ref(): pulumi.Output<EntrypointRef> {
     return this.entrypoint();
+  }
+
+  private get referred() {
+    return { connection: this.connection, specId: this.specId, parts: this.object };
   }
 }
 

@@ -3,8 +3,8 @@
  * can use it through a StackReference. Lifted from checked inputs, which a preview knows already.
  */
 import * as pulumi from "@pulumi/pulumi";
-import type { TypeLayout } from "../../provider/btf";
-import type { ConnectionArgs } from "./connection";
+import type { ShortLayout } from "../../provider/resources/short-layout";
+import { type ConnectionArgs, protectCredentials } from "./connection";
 
 /** An entrypoint of a Program: what `program:` takes. */
 export interface EntrypointRef {
@@ -36,8 +36,8 @@ export interface MapRef {
   valueSize: number;
   maxEntries: number;
   /** How keys and values are written as JSON; absent for raw bytes. */
-  keyLayout?: TypeLayout;
-  valueLayout?: TypeLayout;
+  keyLayout?: ShortLayout;
+  valueLayout?: ShortLayout;
 }
 
 /** Another Attachment, as an anchor of `order`. */
@@ -50,16 +50,36 @@ interface Located {
   connection: pulumi.Unwrap<ConnectionArgs>;
 }
 
+/** What a reference is made of: Outputs of the resource that it leads to. */
+interface Referred<Part> {
+  connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
+  specId: pulumi.Output<string>;
+  /** Known in preview. */
+  parts: pulumi.Output<Part>;
+}
+
+/** As `pulumi.all`, which makes three times as many Outputs: a stack has a reference for every second resource. */
+export function makeRef<Part, Ref extends Located>(
+  { connection, specId, parts }: Referred<Part>,
+  name: (part: Part) => Omit<Ref, "connection" | "spec">,
+): pulumi.Output<Ref> {
+  return connection.apply((way) =>
+    specId.apply((spec) =>
+      (parts as pulumi.Output<unknown>).apply((part) => ({ connection: way, spec, ...name(part as Part) })),
+    ),
+  ) as unknown as pulumi.Output<Ref>;
+}
+
 /**
- * A reference as two inputs. Names are no secret, although an Output that holds a credential is one as a whole: taken
- * out of it they stay readable in previews.
+ * A reference as two inputs, credentials protected. Names are no secret, although an Output that holds a credential is
+ * one as a whole: taken out of it they stay readable in previews.
  */
 export function splitRef<T extends Located>(
   ref: pulumi.Input<T>,
 ): { connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>; part: pulumi.Output<Omit<T, "connection">> } {
-  const whole = pulumi.output(ref) as unknown as pulumi.Output<T>;
+  const whole = (pulumi.Output.isInstance(ref) ? ref : pulumi.output(ref)) as pulumi.Output<T>;
   return {
-    connection: whole.apply(({ connection }) => connection) as unknown as pulumi.Output<
+    connection: whole.apply(({ connection }) => protectCredentials(connection)) as unknown as pulumi.Output<
       pulumi.Unwrap<ConnectionArgs>
     >,
     part: pulumi

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { dynamicToken, PROVIDER_KEY, providerText } from "../../provider/adapters/provider-text";
 import { formatSpecId } from "../../provider/protocol/spec-id";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import type { ConnectionArgs } from "./connection";
 
 /** The names taken, per run: a program of the Automation API may run many times in one process. */
 const taken = new WeakMap<object, Set<string>>();
@@ -12,10 +12,11 @@ export abstract class Resource extends pulumi.CustomResource {
   declare readonly connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
   /** `[<owner>:]<project>/<stack>/<Kind>/<name>`: the resource's name on the host; it outlives renames and aliases. */
   declare readonly specId: pulumi.Output<string>;
-  /** What a refresh found to be otherwise than declared, in words; `up` repairs it. Empty otherwise. */
-  declare readonly drift: pulumi.Output<string[]>;
 
-  /** `outputs` are the names of what check and apply add. */
+  /**
+   * `outputs` are the names of what check and apply add. Few: the SDK makes four promises for each, with a stack trace
+   * in each. `connection` has its credentials protected.
+   */
   protected constructor(
     kind: string,
     name: string,
@@ -25,14 +26,13 @@ export abstract class Resource extends pulumi.CustomResource {
   ) {
     const specId = specIdOf(kind, name);
     takeName(kind, name, specId);
-    const declared = ["drift", ...outputs].map((output) => [output, undefined]);
+    const declared = outputs.map((output) => [output, undefined]);
     super(
       dynamicToken(kind),
       name,
       {
         ...Object.fromEntries(declared),
         ...args,
-        connection: protectCredentials(args.connection),
         specId,
         [PROVIDER_KEY]: providerText(kind),
       },

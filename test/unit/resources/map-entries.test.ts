@@ -210,6 +210,6 @@ describe("MapEntries", () => {
     const inputs = await checked({ entries: [row] });
     const entries = { entries: { matching: 0, declared: 1 } };
     const status = { entries } as unknown as Parameters<typeof mapEntries.outputs>[1];
-    assert.deepEqual(mapEntries.outputs(inputs, status), { count: 1, matching: 0 });
+    assert.deepEqual(mapEntries.outputs(inputs, status), { rows: { count: 1, matching: 0 } });
   });
 });
