@@ -1,4 +1,5 @@
-// Builds what the operator's side delivers to hosts: dist/agent/agent.js, our libbpf per architecture, manifest.json.
+// Builds what the operator's side delivers to hosts: dist/agent/agent.js, which starts main.js beside it, our libbpf per
+// architecture, manifest.json.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,7 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
  * `libraries`: path of libbpf.so.1 per architecture, null where there is none of our own.
- * `entry` and `directory` are the agent and dist/agent unless a test brings its own.
+ * `entry` and `directory` are main.js's and dist/agent unless a test brings its own.
  */
 export async function bundleAgent({
   libraries = { x64: null, arm64: null },
@@ -19,25 +20,14 @@ export async function bundleAgent({
   const packages = readJson("provider/transport/platform-packages.json");
   checkPins(packages);
 
-  const { outputFiles } = await build({
-    entryPoints: [entry],
-    outfile: join(directory, "agent.js"),
-    bundle: true,
-    platform: "node",
-    target: "node18",
-    format: "cjs",
-    minifyWhitespace: true,
-    legalComments: "inline",
-    // koffi's loader requires its native package by name: delivered beside agent.js in node_modules
-    external: ["@koromix/*"],
-    logLevel: "warning",
-    write: false,
-  });
-  writeChanged(join(directory, "agent.js"), outputFiles[0].contents);
+  const scripts = { "agent.js": join(root, "provider/agent/start.ts"), "main.js": entry };
+  for (const [name, source] of Object.entries(scripts)) {
+    writeChanged(join(directory, name), await bundled(source));
+  }
 
   const manifest = {};
   for (const [architecture, { koffi }] of Object.entries(packages)) {
-    const files = [{ ...describe(directory, "agent.js"), path: "agent.js" }];
+    const files = Object.keys(scripts).map((path) => ({ ...describe(directory, path), path }));
     if (libraries[architecture]) {
       const source = join(architecture, "libbpf.so.1");
       writeChanged(join(directory, source), readFileSync(libraries[architecture]));
@@ -56,6 +46,23 @@ export async function bundleAgent({
   }
   writeChanged(join(directory, "manifest.json"), Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
   return manifest;
+}
+
+async function bundled(entry) {
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    platform: "node",
+    target: "node18",
+    format: "cjs",
+    minifyWhitespace: true,
+    legalComments: "inline",
+    // koffi's loader requires its native package by name: delivered beside main.js in node_modules
+    external: ["@koromix/*"],
+    logLevel: "warning",
+    write: false,
+  });
+  return outputFiles[0].contents;
 }
 
 /** A build that changes nothing touches nothing: a program that reads the bundle meanwhile is not disturbed. */

@@ -3,7 +3,7 @@
  *
  *   <bpffs>/pulumi-ebpf/[<owner>:]<project>/<stack>/<Kind>/<name>/<revision>/{programs,maps,links}/<part>
  *   <state>/records/<spec id>.json   <state>/intents/<spec id>.json   <state>/blobs/<sha256>
- *   <run>/lock, drifted/<spec id>, holds/<pid>
+ *   <run>/lock, drifted/<spec id>, holds/<pid>, code-<digest of the bundle>
  */
 import { createHash } from "node:crypto";
 import path from "node:path";
@@ -119,4 +119,10 @@ export function blobPath(roots: Roots, digest: string): string {
     throw new EbpfError("invalid", `name blob "${digest}": expected 64 hex digits of a sha256`, {});
   }
   return path.join(roots.state, "blobs", digest);
+}
+
+/** A delivered bundle lies in a directory that its digest names (provider/transport/bootstrap.ts); `null` elsewhere. */
+export function bundleDigest(directory: string): string | null {
+  const name = path.basename(directory);
+  return /^[0-9a-f]{64}$/.test(name) ? name : null;
 }

@@ -5,7 +5,6 @@
  * reconcile/, probe.ts, restore.ts).
  */
 import os from "node:os";
-import path from "node:path";
 import { EbpfError } from "../errors";
 import {
   PROTOCOL_VERSION,
@@ -18,6 +17,7 @@ import type { CallContext, Handlers } from "../protocol/rpc";
 import type { Status } from "../protocol/status";
 import { explain } from "./explain";
 import type { Host } from "./host";
+import { bundleDigest } from "./layout";
 import type { Held } from "./lock";
 import { plan } from "./plan";
 import { probe } from "./probe";
@@ -75,10 +75,8 @@ function explained(handlers: Handlers): Handlers {
   ) as unknown as Handlers;
 }
 
-/** A delivered bundle lies in a directory that its digest names; see provider/transport/bootstrap.ts. */
 export function agentDigest(): string {
-  const directory = path.basename(__dirname);
-  return /^[0-9a-f]{64}$/.test(directory) ? directory : "development";
+  return bundleDigest(__dirname) ?? "development";
 }
 
 function hello(host: Host, protocol: number): HelloResult {
