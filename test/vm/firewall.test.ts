@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mainJob } from "../e2e/main-job";
 import { kernels } from "./machine/images";
-import { Vm } from "./machine/vm";
+import { carried, Vm } from "./machine/vm";
 
 for (const kernel of kernels) {
   describe(`A virtual machine with kernel ${kernel}`, function () {
@@ -15,7 +15,7 @@ for (const kernel of kernels) {
 
     after(() => vm?.destroy());
 
-    mainJob(() => vm, { packetsPerSecond: 2_000 });
+    mainJob(() => vm, carried);
 
     describe("Given a host without Node", () => {
       it("when the agent ran there, then a runtime came with it", async () => {

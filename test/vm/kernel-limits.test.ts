@@ -10,7 +10,7 @@ import { type AttachmentKind, kindOf } from "../e2e/attachments/kinds";
 import { bpffsOf } from "../e2e/filter";
 import { ManagedResource } from "../support/managed-resource";
 import { type KernelName, kernels } from "./machine/images";
-import { Vm } from "./machine/vm";
+import { carried, Vm } from "./machine/vm";
 
 const source = resolve(__dirname, "../fixtures/e2e/contract.bpf.c");
 
@@ -47,8 +47,7 @@ for (const kernel of kernels) {
     });
 
     for (const kind of kindsOf(kernel)) {
-      describe(`Attachment to ${kind.title}`, () =>
-        attachmentContract(kind, () => vm, { packetsPerSecond: 1_000 }));
+      describe(`Attachment to ${kind.title}`, () => attachmentContract(kind, () => vm, carried));
     }
 
     if (withoutTcx.includes(kernel)) {

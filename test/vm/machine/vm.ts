@@ -20,6 +20,12 @@ const bootSeconds = 120;
 /** Seconds for one command: everything in there is emulated. */
 const commandSeconds = 120;
 
+/**
+ * What the data path carries while the machine's processors wait for the real ones: a veth's ring holds 256 packets
+ * (drivers/net/veth.c, VETH_RING_SIZE), two floods fill it in a quarter of a second.
+ */
+export const carried = { packetsPerSecond: 500 };
+
 export class Vm implements TestSite {
   readonly client: TestClient;
   private readonly vmHost: VmHost;
