@@ -65,6 +65,33 @@ describe("delivery", function () {
     assert.equal(await stamp(), before);
   });
 
+  it("keeps the agent's compiled code for the next start, and makes it anew when it is damaged", async () => {
+    const file = `/run/pulumi-ebpf/code-${suite.manifest.x64.digest}`;
+    const code = async (): Promise<string> => {
+      const script = `stat -c '%a %i' ${file} && head -c 32 ${file} | od -An -v -tx1 | tr -d ' \\n' && tail -c +33 ${file} | sha256sum`;
+      return (await suite.host.exec(["sh", "-c", script], { check: false })).stdout;
+    };
+    const whole = async (): Promise<boolean> => {
+      const [, sha256, actual] = /^600 \d+\n([0-9a-f]{64})([0-9a-f]{64}) /.exec(await code()) ?? [];
+      return sha256 !== undefined && sha256 === actual;
+    };
+    const start = async (): Promise<void> => {
+      const session = await suite.pool.open(suite.host.connection);
+      assert.deepEqual(await session.call("probe", {}), { libbpf: "3.3.4" });
+      suite.pool.closeAll();
+    };
+    await start();
+    await eventually("compiled code", whole);
+    const made = await code();
+    for (const damage of [`printf x | dd of=${file} bs=1 seek=5000 conv=notrunc`, `truncate -s 20 ${file}`]) {
+      await suite.host.exec(["sh", "-c", damage]);
+      assert.equal(await whole(), false, damage);
+      await start();
+      await eventually(`compiled code after ${damage}`, whole);
+    }
+    assert.notEqual(await code(), made);
+  });
+
   it("brings Node to a host that has none", async () => {
     await suite.undeliver(bare);
     assert.notEqual((await bare.exec(["sh", "-c", "command -v node"], { check: false })).code, 0);
