@@ -30,7 +30,19 @@ export function ensureDirectory(directory: string): void {
   try {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw fileError(`create directory ${directory}`, error);
+    throw fileError(`create directory ${directory}`, refusal(directory) ?? error);
+  }
+}
+
+/** Node's recursive mkdir answers ENOENT on a read-only file system: what its nearest directory answers instead. */
+function refusal(directory: string): unknown {
+  let parent = directory;
+  while (!fs.existsSync(parent)) parent = path.dirname(parent);
+  try {
+    fs.accessSync(parent, fs.constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return error;
   }
 }
 

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { EbpfError } from "../errors";
-import { fileError, systemCode } from "./durable-file";
+import { ensureDirectory, fileError, systemCode } from "./durable-file";
 import {
   PIN_KINDS,
   type Roots,
@@ -52,12 +52,7 @@ export class Pins {
   /** Makes the directories of a new revision. */
   makeRevision(id: string, revision: number): void {
     const directory = revisionDirectory(this.roots, id, revision);
-    try {
-      for (const kind of PIN_KINDS)
-        fs.mkdirSync(path.join(directory, kind), { recursive: true, mode: 0o700 });
-    } catch (error) {
-      throw fileError(`create pin directory ${directory}`, error);
-    }
+    for (const kind of PIN_KINDS) ensureDirectory(path.join(directory, kind));
   }
 
   /** Revisions that have a directory, ascending. */

@@ -29,7 +29,12 @@ export async function transact(work: Work, intent: Intent): Promise<void> {
       // a removal goes forward only: its intent makes the next verb finish it
       if (intent.verb === "remove") throw error;
       const retreat = { host, handles: work.handles, id, revision: intent.to, prior: work.prior };
-      await takeBack(retreat, intent, intent.actions.slice(0, index + 1), error);
+      await takeBack(retreat, intent, intent.actions.slice(0, index + 1), error).catch((undoing: unknown) => {
+        if (EbpfError.is(undoing, "mixed")) throw undoing;
+        // the intent stays, so the next verb goes on undoing; what failed first is what the user must know
+        const reason = `not all could be taken back yet: ${EbpfError.from(undoing).message}`;
+        throw EbpfError.from(error).with({ problems: [{ property: "", reason }] });
+      });
       throw error;
     }
   }
