@@ -2,8 +2,8 @@
  * The shell text that starts the agent on a host, and delivers it first where it is missing. Pure.
  *
  * It comes by standard input of `sh -s`, so the login's own shell, its quoting and its limits do not matter, and asks
- * for no more than a POSIX shell, head -c, gzip, sha256sum and mktemp (coreutils or busybox). It says what happens in
- * lines that begin with a nonce, so whatever a login prints before is no harm:
+ * for no more than a POSIX shell, head -c, gzip, sha256sum, stat and mktemp (coreutils or busybox). It says what
+ * happens in lines that begin with a nonce, so whatever a login prints before is no harm:
  *
  *   as <user>                it goes on with `sudo -n`
  *   no-sudo                  it is not root and there is no sudo
@@ -14,14 +14,17 @@
  *   start                    the agent now has standard input and output
  *
  * A bundle directory is named by its contents, and each file in it appears by rename after all files were verified.
- * Every start verifies it again (Node itself by its size), so a partial or damaged one is never used but repaired,
- * and any number of deliveries at once end in the same files.
+ * The first start after a boot verifies it again (Node itself by its size) and notes inode, size and ctime of each
+ * file in <run>/verified-<digest>; the next ones compare those, which every write changes, since to hash 3 MB takes as
+ * long as to load them. So a partial or damaged one is never used but repaired, and any number of deliveries at once
+ * end in the same files.
  */
 import { randomBytes } from "node:crypto";
 import { type Bundle, type Bundles, checksums, NODE_PATH, type Variant } from "./bundle";
 import type { Architecture } from "./packages";
 
 export const AGENT_ROOT = "/var/lib/pulumi-ebpf/agent";
+const RUN_ROOT = "/run/pulumi-ebpf";
 
 export function newNonce(): string {
   return `pulumi-ebpf-${randomBytes(12).toString("hex")}`;
@@ -57,11 +60,17 @@ case $arch-$variant in
 ${(["x64", "arm64"] as const).flatMap((arch) => [known(bundles, arch, "plain"), known(bundles, arch, "node")]).join("\n")}
 esac
 dir=${AGENT_ROOT}/$digest
+verified=${RUN_ROOT}/verified-$digest
 [ $variant = plain ] || node=$dir/${NODE_PATH}
 intact() {
   cd "$dir" 2>/dev/null || return 1
+  now=$(stat -c '%n %i %s %z' $paths 2>/dev/null)
+  [ -n "$now" ] && [ "$now" = "$(cat $verified 2>/dev/null)" ] && return
   printf '%s' "$sums" | sha256sum -c >/dev/null 2>&1 &&
-    { [ $variant = plain ] || [ "$(wc -c 2>/dev/null <${NODE_PATH})" -eq $node_size ]; }
+    { [ $variant = plain ] || [ "$(wc -c 2>/dev/null <${NODE_PATH})" -eq $node_size ]; } || return
+  # where it cannot be noted, the next start verifies again
+  { mkdir -p ${RUN_ROOT} && printf '%s' "$now" >$verified.$$ && mv -f $verified.$$ $verified; } 2>/dev/null
+  return 0
 }
 if ! intact; then
   mkdir -p ${AGENT_ROOT} && new=$(mktemp -d ${AGENT_ROOT}/.new.XXXXXX) || exit 1

@@ -63,6 +63,13 @@ describe("delivery", function () {
     const before = await stamp();
     await suite.pool.open(suite.host.connection);
     assert.equal(await stamp(), before);
+    // what the next start compares instead of hashing it all again
+    const noted = `/run/pulumi-ebpf/verified-${suite.manifest.x64.digest}`;
+    const lines = (await suite.host.exec(["cat", noted])).stdout.split("\n");
+    assert.deepEqual(
+      lines.map((line) => line.split(" ")[0]),
+      suite.manifest.x64.files.map(({ path }) => path),
+    );
   });
 
   it("keeps the agent's compiled code for the next start, and makes it anew when it is damaged", async () => {
