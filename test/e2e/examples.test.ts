@@ -1,6 +1,7 @@
 /** Each of examples/, deployed from its own directory by the real engine, and judged by what packets and processes meet. */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { foreignObject } from "../demo/stage";
 import { run } from "../support/command";
@@ -192,8 +193,9 @@ describe("Given a host of its own for the examples", function () {
 
   /** What became of a second of connections to 127.0.0.1: port 7777 should be refused, 7778 should pass. */
   async function connects(cgroup: string): Promise<Record<string, number>> {
-    const script = resolve(__dirname, "../fixtures/e2e/probe.pl");
-    const { stdout } = await host.exec(["env", `CGROUP=${cgroup}`, "perl", script, "connect4", "1"]);
+    const script = readFileSync(resolve(__dirname, "../fixtures/e2e/probe.pl"), "utf8");
+    const probe = `sleep 1 | CGROUP=${cgroup} perl -e "$0" connect4 1`; // it ends with its stdin
+    const { stdout } = await host.exec(["sh", "-c", probe, script]);
     return JSON.parse(stdout.trim().split("\n").at(-1)!) as Record<string, number>;
   }
 });
