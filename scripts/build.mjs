@@ -46,7 +46,7 @@ export async function build() {
 
 /** Into a directory of its own first: a failed compilation leaves the old dist/, a deleted source leaves nothing. */
 async function compile() {
-  const fresh = join(root, "dist.new");
+  const fresh = join(root, `dist.new.${process.pid}`);
   rmSync(fresh, { recursive: true, force: true });
   try {
     await run(process.execPath, [

@@ -18,6 +18,8 @@ export function writeHostFiles(place: HostPlace, options: HostOptions, hostKey: 
     "files/etc/ssh/sshd_config_host": [sshdConfig(path), 0o644],
     "files/etc/ssh/host_key": [hostKey.privateKey, 0o600],
     "files/etc/ssh/authorized_keys_host": [`${place.loginKey.publicKey}\n`, 0o644],
+    // what this machine's root does at each login (bash reads it for SSH commands) is no part of the host
+    "files/root/.bashrc": ["", 0o644],
     "files/etc/hosts": [`127.0.0.1 localhost ${place.name}\n`, 0o644],
     "files/etc/hostname": [`${place.name}\n`, 0o644],
     "files/etc/sudoers.d/deploy": ["deploy ALL=(ALL) NOPASSWD: ALL\n", 0o440],

@@ -9,6 +9,9 @@ export interface SshKey {
 }
 
 export function makeSshKey(): SshKey {
-  const { private: privateKey, public: publicKey } = utils.generateKeyPairSync("ed25519");
-  return { privateKey, publicKey: publicKey.trim() };
+  for (;;) {
+    const { private: privateKey, public: publicKey } = utils.generateKeyPairSync("ed25519");
+    // of 200 keys that ssh2 1.17 makes, one is malformed, for itself and for OpenSSH
+    if (!(utils.parseKey(privateKey) instanceof Error)) return { privateKey, publicKey: publicKey.trim() };
+  }
 }
