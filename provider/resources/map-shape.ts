@@ -1,47 +1,17 @@
 /** What the kernel takes for each type of map, kernel/bpf/*map*.c: defaults, and limits known before asking it. */
-import type { TypeLayout } from "../btf";
+import { mapTypes, type TypeLayout } from "../btf";
 import type { Problem } from "../errors";
 import { type ShortLayout, shortLayout } from "./short-layout";
 
-/**
- * Map types that can stand alone: all but `struct_ops` (its values are functions of a program) and `insn_array`
- * (belongs to the program that is loaded with it).
- */
-export const MAP_TYPES = [
-  "hash",
-  "array",
-  "prog_array",
-  "perf_event_array",
-  "percpu_hash",
-  "percpu_array",
-  "stack_trace",
-  "cgroup_array",
-  "lru_hash",
-  "lru_percpu_hash",
-  "lpm_trie",
-  "array_of_maps",
-  "hash_of_maps",
-  "devmap",
-  "sockmap",
-  "cpumap",
-  "xskmap",
-  "sockhash",
-  "cgroup_storage",
-  "reuseport_sockarray",
-  "percpu_cgroup_storage",
-  "queue",
-  "stack",
-  "sk_storage",
-  "devmap_hash",
-  "ringbuf",
-  "inode_storage",
-  "task_storage",
-  "bloom_filter",
-  "user_ringbuf",
-  "cgrp_storage",
-  "arena",
-] as const;
-export type MapType = (typeof MAP_TYPES)[number];
+/** Belong to a program: values of `struct_ops` are its functions, `insn_array` is loaded with it. */
+const DEPENDENT = ["unspec", "struct_ops", "insn_array"] as const;
+
+export type MapType = Exclude<(typeof mapTypes)[number], (typeof DEPENDENT)[number]>;
+
+/** Map types that can stand alone. */
+export const MAP_TYPES = mapTypes.filter(
+  (type): type is MapType => !(DEPENDENT as readonly string[]).includes(type),
+);
 
 /** `map_flags` that make sense for a map of its own, include/uapi/linux/bpf.h. */
 export const MAP_FLAGS = {
