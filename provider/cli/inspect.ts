@@ -1,5 +1,6 @@
 /** `inspect HOST ID`: one Spec as the kernel shows it, and its drift in the words that `pulumi refresh` uses. */
 import { EbpfError } from "../errors";
+import { withDefaults } from "../lifecycle/defaults";
 import { driftTexts } from "../lifecycle/drift";
 import type { ObserveResult } from "../protocol/messages";
 import { type Spec, SPEC_FORMAT } from "../protocol/spec";
@@ -54,7 +55,8 @@ function specOf({ inputs }: ObserveResult, id: string, connection: Connection): 
   if (definition === undefined || inputs === null) {
     return { format: SPEC_FORMAT, id, objects: [], maps: [], entries: [], links: [] };
   }
-  return definition.compile({ ...(inputs as CommonInputs), connection, specId: id, drift: [] });
+  const applied = { ...(inputs as CommonInputs), connection, specId: id, drift: [] };
+  return definition.compile(withDefaults(definition, applied));
 }
 
 export function describeStatus(host: string, status: Status, drift: readonly string[]): string {
