@@ -98,7 +98,7 @@ describe("rpc", () => {
     assert.equal(await client.call("observe", { id: "x" }), null);
   });
 
-  it("carries 16 MB in under a second", async () => {
+  it("carries 16 MB unchanged", async () => {
     const blob = randomBytes(16 << 20);
     let received: Uint8Array | undefined;
     const client = await connect({
@@ -107,9 +107,7 @@ describe("rpc", () => {
         return null;
       },
     });
-    const start = performance.now();
     await client.call("blob.put", { blobs: { d: blob } });
-    assert.ok(performance.now() - start < 1000, `took ${performance.now() - start} ms`);
     assert.ok(received && Buffer.compare(blob, received) === 0);
   });
 
@@ -262,17 +260,5 @@ describe("rpc", () => {
       EbpfError.is(error, "internal"),
     );
     assert.deepEqual(await client.call("hello", { protocol: 1 }), hello);
-  });
-
-  it("needs under 2 ms for a round trip", async () => {
-    const client = await connect({ hello: () => hello });
-    const times: number[] = [];
-    for (let i = 0; i < 300; i++) {
-      const start = performance.now();
-      await client.call("hello" satisfies Verb, { protocol: 1 });
-      times.push(performance.now() - start);
-    }
-    const median = times.sort((a, b) => a - b)[150]!;
-    assert.ok(median < 2, `median ${median} ms`); // 0.1 ms on a quiet machine
   });
 });

