@@ -4,7 +4,6 @@ import { connect as dial, createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { EbpfError } from "../../provider/errors";
 import { decodeFrame, encodeFrame } from "../../provider/protocol/framing";
-import type { Verb } from "../../provider/protocol/messages";
 import { connectRpc, type Handlers, serve } from "../../provider/protocol/rpc";
 
 /** Two ends of one TCP connection: operator, agent. */
