@@ -88,7 +88,7 @@ function start(config: (key: string) => string | undefined): Lifecycle {
     openSession,
     openSources,
     settings: readSettings(config, process.env),
-    report: (message) => console.log(message),
+    report: (message, severity) => console.log(severity === "warning" ? `warning: ${message}` : message),
   });
 }
 

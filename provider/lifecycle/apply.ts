@@ -5,6 +5,7 @@ import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { OpenSources } from "../sources/source";
 import { hostLabel } from "../transport/connection";
 import type { AgentSession } from "../transport/session";
+import { type Call, during } from "./call";
 import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
 import { withoutConnection } from "./credentials";
 import { withDefaults } from "./defaults";
@@ -16,7 +17,8 @@ export interface Tools {
   openSources: OpenSources;
   /** The session with the host of these inputs, with the credentials of the moment. */
   open(inputs: CommonInputs): Promise<AgentSession>;
-  report(message: string): void;
+  /** What all of it happens for. */
+  call: Call;
 }
 
 /** Between two lines about the progress of one apply. */
@@ -27,7 +29,7 @@ const PROGRESS_MS = 5000;
  * Fails with PartialError once the host may have done it, else with an error after which nothing has changed.
  */
 export async function apply(
-  { openSources, open, report }: Tools,
+  { openSources, open, call }: Tools,
   definition: ResourceDefinition,
   id: string,
   inputs: CommonInputs,
@@ -43,14 +45,17 @@ export async function apply(
     const spec = definition.compile(checked);
     verifyUnchanged(spec, sources);
     session = await open(checked);
-    await putBlobs(session, blobsOf(sources), (message) => report(`${name}: ${message}`));
+    await putBlobs(session, blobsOf(sources), (message) => call.report(`${name}: ${message}`));
     sent = true;
     const status = await session.call(
       "apply",
       { spec, inputs: withoutConnection(inputs), incarnation },
-      { onProgress: atMostEvery(PROGRESS_MS, ({ message }) => report(`${name}: ${message}`)) },
+      {
+        ...during(call),
+        onProgress: atMostEvery(PROGRESS_MS, ({ message }) => call.report(`${name}: ${message}`)),
+      },
     );
-    for (const note of status.notes) report(`${name}: on ${host}: ${note}`);
+    for (const note of status.notes) call.report(`${name}: on ${host}: ${note}`);
     return outputsOf(definition, inputs, incarnation, status, spec);
   } catch (thrown) {
     const error = EbpfError.from(thrown);

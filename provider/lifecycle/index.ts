@@ -13,6 +13,7 @@ import type { OpenSources } from "../sources/source";
 import { hostLabel } from "../transport/connection";
 import type { OpenSession } from "../transport/session";
 import { apply, type Tools } from "./apply";
+import { type Call, during } from "./call";
 import { checkInputs } from "./check";
 import { type Settings, withCredentials } from "./credentials";
 import { describe, withWaysOut } from "./describe";
@@ -22,6 +23,7 @@ import { observe } from "./observe";
 import { createPlanner } from "./plan";
 import { type Properties, stateOf, type State } from "./state";
 
+export type { Call, Severity } from "./call";
 export { readSettings, type Settings } from "./credentials";
 export type { ChangeKind, Diff } from "./diff";
 export { PartialError, type Properties } from "./state";
@@ -33,23 +35,25 @@ export interface CheckOutcome {
   failures: Problem[];
 }
 
+/** Each may be given the call of the engine that it serves; without one it reports where `LifecycleOptions` says. */
 export interface Lifecycle {
   /** Never throws. `olds` are the inputs in the state, absent for a new or replacing resource. */
-  check(kind: string, olds: Properties | undefined, news: Properties): Promise<CheckOutcome>;
+  check(kind: string, olds: Properties | undefined, news: Properties, call?: Call): Promise<CheckOutcome>;
   /** No I/O. `olds` are outputs. Fails with `invalid` for a state without its essentials. */
   diff(kind: string, id: string, olds: Properties, news: Properties, ignoreChanges?: readonly string[]): Diff;
   /** Fails with PartialError when the host may have done it, but could not say so. */
-  create(kind: string, inputs: Properties): Promise<{ id: string; outputs: Properties }>;
+  create(kind: string, inputs: Properties, call?: Call): Promise<{ id: string; outputs: Properties }>;
   /** Also finishes what a create left half-done. Fails like create. */
-  update(kind: string, id: string, olds: Properties, news: Properties): Promise<Properties>;
+  update(kind: string, id: string, olds: Properties, news: Properties, call?: Call): Promise<Properties>;
   /** `null`: there is neither a Record nor a pin. An unreachable host is an error, never `null`. */
   read(
     kind: string,
     id: string,
     state: Properties,
+    call?: Call,
   ): Promise<{ inputs: Properties; outputs: Properties } | null>;
   /** What is not there is deleted. Needs outputs only, no local file. */
-  delete(kind: string, id: string, state: Properties): Promise<void>;
+  delete(kind: string, id: string, state: Properties, call?: Call): Promise<void>;
 }
 
 export interface LifecycleOptions {
@@ -57,18 +61,21 @@ export interface LifecycleOptions {
   openSession: OpenSession;
   openSources: OpenSources;
   settings: Settings;
-  /** Shows a line to the user. */
-  report(message: string): void;
+  /** Where calls report that bring no way of their own. */
+  report: Call["report"];
 }
 
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
-  const { openSession, openSources, settings, report } = options;
-  const tools: Tools = {
+  const { openSession, openSources, settings } = options;
+  const toolsOf = (call: Call = options): Tools => ({
     openSources,
-    open: ({ connection }) => openSession(withCredentials(connection, settings)),
-    report,
-  };
-  const planner = createPlanner(openSession, report);
+    open: ({ connection }) => {
+      const { signal } = call;
+      return openSession(withCredentials(connection, settings), signal === undefined ? {} : { signal });
+    },
+    call,
+  });
+  const planner = createPlanner(openSession);
   const takenName = createNameGuard();
   /** Once something is applied, this is no preview: apply finds all that plan would, at the price of one call less. */
   let applying = false;
@@ -84,7 +91,12 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     );
   }
 
-  async function check(kind: string, olds: Properties | undefined, news: Properties): Promise<CheckOutcome> {
+  async function check(
+    kind: string,
+    olds: Properties | undefined,
+    news: Properties,
+    call: Call,
+  ): Promise<CheckOutcome> {
     const definition = definitionOf(kind);
     const taken = takenName(kind, olds, news);
     if (taken !== undefined) return { inputs: news, failures: [taken] };
@@ -96,13 +108,13 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const connection = withCredentials(checked.connection, settings);
     const blame = (error: EbpfError) => definition.blame?.(error, checked);
     const spec = definition.compile(checked);
-    return { inputs, failures: await planner.plan(connection, spec, sources, blame) };
+    return { inputs, failures: await planner.plan(connection, spec, sources, blame, call) };
   }
 
   return {
-    async check(kind, olds, news) {
+    async check(kind, olds, news, call = options) {
       try {
-        return await check(kind, olds, news);
+        return await check(kind, olds, news, call);
       } catch (thrown) {
         const error = EbpfError.from(thrown);
         const { property = "", ...context } = error.context;
@@ -116,14 +128,15 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       return diffInputs(definition, { ...stateOf(kind, id, olds) }, news, ignoreChanges);
     },
 
-    async create(kind, inputs) {
+    async create(kind, inputs, call) {
       const checked = inputs as unknown as CommonInputs;
       const id = `${hostLabel(checked.connection)}/${checked.specId}`;
       applying = true;
-      return { id, outputs: await apply(tools, definitionOf(kind), id, checked, randomUUID()) };
+      return { id, outputs: await apply(toolsOf(call), definitionOf(kind), id, checked, randomUUID()) };
     },
 
-    async update(kind, id, olds, news) {
+    async update(kind, id, olds, news, call) {
+      const tools = toolsOf(call);
       const definition = definitionOf(kind);
       const state = stateOf(kind, id, olds);
       const difference = diffInputs(definition, olds, news);
@@ -136,25 +149,23 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       return apply(tools, definition, id, checked, state.incarnation);
     },
 
-    async read(kind, id, outputs) {
+    async read(kind, id, outputs, call) {
       const state = stateOf(kind, id, outputs);
       try {
-        return await observe(tools, definitionOf(kind), state, state);
+        return await observe(toolsOf(call), definitionOf(kind), state, state);
       } catch (thrown) {
         throw atHost(withWaysOut(EbpfError.from(thrown), "read"), state);
       }
     },
 
-    async delete(kind, id, outputs) {
+    async delete(kind, id, outputs, call = options) {
       applying = true;
       const state = stateOf(kind, id, outputs);
       try {
-        const session = await tools.open(state);
-        const { removed, reason } = await session.call("remove", {
-          id: state.specId,
-          incarnation: state.incarnation,
-        });
-        if (!removed && reason !== undefined) report(`${parseSpecId(state.specId).name}: ${reason}`);
+        const session = await toolsOf(call).open(state);
+        const { specId, incarnation } = state;
+        const { removed, reason } = await session.call("remove", { id: specId, incarnation }, during(call));
+        if (!removed && reason !== undefined) call.report(`${parseSpecId(state.specId).name}: ${reason}`);
       } catch (thrown) {
         throw atHost(withWaysOut(EbpfError.from(thrown), "delete"), state);
       }

@@ -3,6 +3,7 @@ import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { Tools } from "./apply";
+import { during } from "./call";
 import { withDefaults, withoutDefaults } from "./defaults";
 import { driftTexts } from "./drift";
 import type { Properties, State } from "./state";
@@ -12,13 +13,13 @@ import type { Properties, State } from "./state";
  * never written back may not know; `reached` says the connection, the state the incarnation.
  */
 export async function observe(
-  { open }: Tools,
+  { open, call }: Tools,
   definition: ResourceDefinition,
   reached: CommonInputs,
   state: State,
 ): Promise<{ inputs: Properties; outputs: Properties } | null> {
   const session = await open(reached);
-  const observed = await session.call("observe", { id: state.specId });
+  const observed = await session.call("observe", { id: state.specId }, during(call));
   if (observed === null) return null;
   const { connection, specId } = reached;
   const applied = { ...(observed.inputs as Properties), connection, specId, drift: [] };

@@ -12,6 +12,7 @@ import type { Source } from "../sources/source";
 import { type Connection, hostLabel } from "../transport/connection";
 import type { AgentSession, OpenSession } from "../transport/session";
 import { blobsOf } from "./blobs";
+import type { Call } from "./call";
 import { describe } from "./describe";
 
 const DIAL_SECONDS = 3;
@@ -23,14 +24,19 @@ export interface Planner {
     spec: Spec,
     sources: Source[],
     blame: (error: EbpfError) => string | undefined,
+    call: Call,
   ): Promise<Problem[]>;
 }
 
-export function createPlanner(openSession: OpenSession, report: (message: string) => void): Planner {
+export function createPlanner(openSession: OpenSession): Planner {
   const hosts = new Map<string, Promise<AgentSession | undefined>>();
   const results = new Map<string, Promise<PlanResult>>();
 
-  async function dial(connection: Connection, host: string): Promise<AgentSession | undefined> {
+  async function dial(
+    connection: Connection,
+    host: string,
+    { report }: Call,
+  ): Promise<AgentSession | undefined> {
     try {
       return await openSession(connection, { singleDialSeconds: DIAL_SECONDS });
     } catch (thrown) {
@@ -41,16 +47,17 @@ export function createPlanner(openSession: OpenSession, report: (message: string
       const why = unreachable
         ? "is unreachable"
         : `cannot be asked (${error.message}${remedy === undefined ? "" : `; ${remedy}`})`;
-      report(`warning: ${host} ${why}: not planned there`);
+      report(`${host} ${why}: not planned there`, "warning");
       return undefined;
     }
   }
 
   return {
-    async plan(connection, spec, sources, blame) {
+    async plan(connection, spec, sources, blame, call) {
+      const { report } = call;
       const host = hostLabel(connection);
       let opening = hosts.get(host);
-      if (opening === undefined) hosts.set(host, (opening = dial(connection, host)));
+      if (opening === undefined) hosts.set(host, (opening = dial(connection, host, call)));
       const session = await opening;
       if (session === undefined) return [];
 
@@ -64,7 +71,7 @@ export function createPlanner(openSession: OpenSession, report: (message: string
         results.delete(key);
         if (!EbpfError.is(error, "transport")) throw error;
         hosts.set(host, Promise.resolve(undefined));
-        report(`warning: ${host} cannot be asked any more (${error.message}): not planned there`);
+        report(`${host} cannot be asked any more (${error.message}): not planned there`, "warning");
         return undefined;
       });
       if (result === undefined) return [];
@@ -73,7 +80,7 @@ export function createPlanner(openSession: OpenSession, report: (message: string
       if (first) {
         for (const change of result.changes) report(`${name}: on ${host}: ${change}`);
         for (const { part, message } of result.warnings) {
-          report(`warning: ${name}: on ${host}: ${part === undefined ? "" : `${part}: `}${message}`);
+          report(`${name}: on ${host}: ${part === undefined ? "" : `${part}: `}${message}`, "warning");
         }
       }
       return result.problems

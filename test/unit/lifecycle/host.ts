@@ -25,7 +25,8 @@ export class Host {
       openSession: async (connection) => this.open(connection),
       openSources,
       settings: readSettings((key) => config[key], environment),
-      report: (message) => this.reports.push(message),
+      report: (message, severity) =>
+        this.reports.push(severity === "warning" ? `warning: ${message}` : message),
     });
   }
 
