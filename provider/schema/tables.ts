@@ -6,21 +6,7 @@ import type { z } from "zod";
 import { definitions } from "../resources";
 import { hooks } from "../resources/attachments";
 import { connectionSchema } from "../transport/connection";
-
-/** The parts of a zod schema that a table needs; zod's own types hide them. */
-interface Def {
-  type: string;
-  innerType?: Schema;
-  element?: Schema;
-  valueType?: Schema;
-  options?: Schema[];
-  entries?: Record<string, string>;
-}
-interface Schema {
-  def: Def;
-  shape?: Record<string, Schema>;
-  meta?: () => { description?: string; default?: unknown; example?: unknown } | undefined;
-}
+import { type Property, propertiesOf, type Type } from "./property";
 
 /** Set by the SDK, not by the program. */
 const hidden = ["specId", "drift", "MapEntries.secret", "MapEntries.connection", "Attachment.connection"];
@@ -52,66 +38,58 @@ export function withTables(text: string): string {
 }
 
 function table(name: string): string {
-  const properties = Object.entries(shapeOf(name)).filter(
-    ([property]) => !hidden.includes(property) && !hidden.includes(`${name}.${property}`),
-  );
-  const rows = properties.map(([property, schema]) => row(name, property, schema));
+  const rows = propertiesOf(schemaOf(name))
+    .filter((property) => !hidden.includes(property.name) && !hidden.includes(`${name}.${property.name}`))
+    .map((property) => row(name, property));
   return ["| property | type | default | what |", "| --- | --- | --- | --- |", ...rows, ""].join("\n");
 }
 
-function shapeOf(name: string): Record<string, Schema> {
-  const schema: unknown =
+function schemaOf(name: string): z.core.$ZodType {
+  const schema =
     name === "connection"
       ? connectionSchema
       : (definitions[name]?.inputs ?? (hooks as Record<string, { inputs: z.ZodType }>)[name]?.inputs);
   if (schema === undefined) throw new Error(`no schema is named ${name}`);
-  return (schema as { shape: Record<string, Schema> }).shape;
+  return schema;
 }
 
-function row(owner: string, property: string, schema: Schema): string {
-  const { description = "", default: given, example } = schema.meta?.() ?? {};
-  const type = types[`${owner}.${property}`] ?? types[property] ?? typeText(schema, property);
-  const optional = schema.def.type === "optional" || schema.def.type === "default";
-  const fallback = given !== undefined ? code(given) : optional ? "" : "needed";
+function row(owner: string, property: Property): string {
+  const { name, description, default: given, example, needed } = property;
+  const type = types[`${owner}.${name}`] ?? types[name] ?? typeText(property.type, name);
+  const fallback = given !== undefined ? code(given) : needed ? "needed" : "";
   const sample = example === undefined ? "" : ` Example: ${code(example)}.`;
-  const choice = longChoice(schema);
+  const choice = longChoice(property.type);
   const oneOf = choice === undefined ? "" : ` One of ${choice.map((value) => `\`${value}\``).join(", ")}.`;
-  const cells = [`\`${property}\``, type, fallback, `${description}${oneOf}${sample}`];
+  const cells = [`\`${name}\``, type, fallback, `${description}${oneOf}${sample}`];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }
 
 /** The values of an enum that are too many for the column of types. */
-function longChoice({ def }: Schema): string[] | undefined {
-  const inner = def.innerType ?? def.element;
-  if (inner !== undefined) return longChoice(inner);
-  const values = Object.keys(def.entries ?? {});
-  return values.length > mostInType ? values : undefined;
+function longChoice(type: Type): string[] | undefined {
+  if (type.kind === "list") return longChoice(type.of);
+  return type.kind === "enum" && type.values.length > mostInType ? type.values : undefined;
 }
 
 const mostInType = 8;
 
-function typeText(schema: Schema, property: string): string {
-  const { type, innerType, element, valueType, options, entries } = schema.def;
-  switch (type) {
-    case "optional":
-    case "default":
-      return typeText(innerType!, property);
+function typeText(type: Type, property: string): string {
+  switch (type.kind) {
     case "enum":
-      return Object.keys(entries!).length > mostInType
+      return type.values.length > mostInType
         ? "string"
-        : Object.keys(entries!)
-            .map((value) => `\`"${value}"\``)
-            .join(", ");
-    case "array":
-      return ["string", "enum"].includes(element!.def.type) ? "string[]" : "list";
+        : type.values.map((value) => `\`"${value}"\``).join(", ");
+    case "list":
+      return ["string", "enum"].includes(type.of.kind) ? "string[]" : "list";
     case "record":
-      return valueType!.def.type === "string" ? "`{ name: string }`" : "`{ name: value }`";
+      return type.of.kind === "string" ? "`{ name: string }`" : "`{ name: value }`";
     case "union":
-      return options!.map((option) => typeText(option, property)).join(" or ");
+      return type.of.map((option) => typeText(option, property)).join(" or ");
     case "object":
       return `[${property}](#${property.toLowerCase()})`;
+    case "integer":
+      return "number";
     default:
-      return type;
+      return type.kind;
   }
 }
 
