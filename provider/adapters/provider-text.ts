@@ -15,3 +15,8 @@ export function providerText(kind: string): string {
 export function dynamicToken(kind: string): string {
   return `pulumi-nodejs:dynamic/ebpf:${kind}`;
 }
+
+/** Type token of a kind while the plugin serves it. */
+export function pluginToken(kind: string): string {
+  return `ebpf:index:${kind}`;
+}

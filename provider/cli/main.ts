@@ -5,10 +5,10 @@
  * Owns: the command line, the text and JSON that it prints, the exit status. Does not own: anything about hosts or
  * objects: a command asks what the resources ask, by the same library.
  */
-import { readFileSync } from "node:fs";
 import { EbpfError } from "../errors";
 import { readSettings } from "../lifecycle/credentials";
 import { closeAll } from "../transport/pool";
+import { packageVersion } from "../version";
 import { readArguments } from "./arguments";
 import type { Command } from "./command";
 import { doctor } from "./doctor";
@@ -51,7 +51,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   if (line === "help") return say(help);
-  if (line === "version") return say(`${version()}\n`);
+  if (line === "version") return say(`${packageVersion()}\n`);
   const { command, json, ...rest } = line;
   try {
     const outcome = await command.run({ ...rest, report: (message) => process.stderr.write(`${message}\n`) });
@@ -72,11 +72,6 @@ function say(text: string): 0 {
 
 function complain(error: unknown): void {
   process.stderr.write(`pulumi-ebpf: ${EbpfError.from(error).render()}\n`);
-}
-
-function version(): string {
-  const manifest = readFileSync(require.resolve("pulumi-ebpf/package.json"), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 // `pulumi-ebpf ls … | head` is no error

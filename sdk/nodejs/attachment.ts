@@ -3,7 +3,7 @@ import type { CgroupAttach } from "../../provider/protocol/hooks";
 import type { LinkStatus } from "../../provider/protocol/status";
 import { Program } from "./program";
 import { type AttachmentRef, type EntrypointRef, splitRef } from "./references";
-import { Resource } from "./resource";
+import { type LookupArgs, Resource } from "./resource";
 
 interface InterfaceArgs {
   /** Name of the network interface. Example: `"eth0"`. */
@@ -112,6 +112,19 @@ export class Attachment extends Resource {
     const { connection, part } = splitRef(Program.isInstance(program) ? program.ref : program);
     const lifted = tcx === undefined ? {} : { tcx: withAnchor(tcx) };
     super("Attachment", name, { ...hooks, ...lifted, connection, program: part }, ["link"], options);
+  }
+
+  /**
+   * A Attachment that this program does not manage, by its Pulumi id (`<host>/<project>/<stack>/Attachment/<name>`). Plugin mode
+   * only. Fails when the host has none of it.
+   */
+  static get(
+    name: string,
+    id: pulumi.Input<pulumi.ID>,
+    state: LookupArgs = {},
+    options: pulumi.CustomResourceOptions = {},
+  ): Attachment {
+    return new Attachment(name, state as AttachmentArgs, { ...options, id });
   }
 
   /** Whether a value is an Attachment, also one of another copy of this package. */

@@ -3,7 +3,7 @@ import type { Format } from "../../provider/btf/layout";
 import { Map as EbpfMap } from "./map";
 import { type MapRef, splitRef } from "./references";
 import { Program } from "./program";
-import { Resource } from "./resource";
+import { type LookupArgs, Resource } from "./resource";
 
 /** One row. */
 export interface MapEntry {
@@ -65,6 +65,19 @@ export class MapEntries extends Resource {
     const { connection, part } = splitRef(EbpfMap.isInstance(map) ? map.ref : map);
     const rows = entries === undefined ? {} : withSecrecy(entries);
     super("MapEntries", name, { ...rest, ...rows, connection, map: part }, ["rows"], options);
+  }
+
+  /**
+   * A MapEntries that this program does not manage, by its Pulumi id (`<host>/<project>/<stack>/MapEntries/<name>`). Plugin mode
+   * only. Fails when the host has none of it.
+   */
+  static get(
+    name: string,
+    id: pulumi.Input<pulumi.ID>,
+    state: LookupArgs = {},
+    options: pulumi.CustomResourceOptions = {},
+  ): MapEntries {
+    return new MapEntries(name, state as MapEntriesArgs, { ...options, id });
   }
 
   /** Declared rows. */

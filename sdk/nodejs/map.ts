@@ -5,7 +5,7 @@ import type { LoadedMap } from "../../provider/resources/loaded-map";
 import type { CheckedShape, MapFlag, MapType } from "../../provider/resources/map-shape";
 import { type ConnectionArgs, protectCredentials } from "./connection";
 import { makeRef, type MapRef } from "./references";
-import { Resource } from "./resource";
+import { type LookupArgs, Resource } from "./resource";
 
 /** When the shape of a map with contents changes. */
 export type MapDataPolicy = "fail" | "migrate" | "replace";
@@ -31,8 +31,8 @@ export interface MapShapeArgs {
 }
 
 export interface MapArgs extends Omit<MapShapeArgs, "type"> {
-  /** How the host is reached. */
-  connection: pulumi.Input<ConnectionArgs>;
+  /** How the host is reached. Default: the provider's connection, or `ebpf:connection` of the configuration. */
+  connection?: pulumi.Input<ConnectionArgs>;
   /** The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`. */
   type?: pulumi.Input<MapType>;
   /** NUMA node whose memory the map takes. Default: any. */
@@ -83,8 +83,21 @@ export class Map extends Resource {
   constructor(name: string, args: MapArgs, options: pulumi.CustomResourceOptions = {}) {
     const { connection, inner, ...rest } = args;
     const shape = { ...withTypeTexts(rest), ...(inner === undefined ? {} : { inner: withTypeTexts(inner) }) };
-    const inputs = { ...shape, connection: protectCredentials(connection) };
+    const inputs = { ...shape, connection: connection && protectCredentials(connection) };
     super("Map", name, inputs, ["shape", "status"], options);
+  }
+
+  /**
+   * A Map that this program does not manage, by its Pulumi id (`<host>/<project>/<stack>/Map/<name>`). Plugin mode
+   * only. Fails when the host has none of it.
+   */
+  static get(
+    name: string,
+    id: pulumi.Input<pulumi.ID>,
+    state: LookupArgs = {},
+    options: pulumi.CustomResourceOptions = {},
+  ): Map {
+    return new Map(name, state as MapArgs, { ...options, id });
   }
 
   /** Whether a value is a Map, also one of another copy of this package. */

@@ -6,11 +6,11 @@ import type { LoadedMap } from "../../provider/resources/loaded-map";
 import { type ConnectionArgs, protectCredentials } from "./connection";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
 import { type EntrypointRef, makeRef, type MapRef, splitRef } from "./references";
-import { programError, Resource } from "./resource";
+import { type LookupArgs, programError, Resource } from "./resource";
 
 export interface ProgramArgs {
-  /** How the host is reached. */
-  connection: pulumi.Input<ConnectionArgs>;
+  /** How the host is reached. Default: the provider's connection, or `ebpf:connection` of the configuration. */
+  connection?: pulumi.Input<ConnectionArgs>;
   /**
    * Path of an ELF object (.o), or of C (.bpf.c) that clang compiles; or a FileAsset of one. Relative to the program.
    * Example: `"./bpf/filter.bpf.c"`.
@@ -73,10 +73,23 @@ export class Program extends Resource {
     super(
       "Program",
       name,
-      { ...rest, ...shared, connection: protectCredentials(connection) },
+      { ...rest, ...shared, connection: connection && protectCredentials(connection) },
       ["object", "entrypoints", "loadedMaps"],
       options,
     );
+  }
+
+  /**
+   * A Program that this program does not manage, by its Pulumi id (`<host>/<project>/<stack>/Program/<name>`). Plugin mode
+   * only. Fails when the host has none of it.
+   */
+  static get(
+    name: string,
+    id: pulumi.Input<pulumi.ID>,
+    state: LookupArgs = {},
+    options: pulumi.CustomResourceOptions = {},
+  ): Program {
+    return new Program(name, state as ProgramArgs, { ...options, id });
   }
 
   /** Whether a value is a Program, also one of another copy of this package. */

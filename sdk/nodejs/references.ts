@@ -75,8 +75,12 @@ export function makeRef<Part, Ref extends Located>(
  * one as a whole: taken out of it they stay readable in previews.
  */
 export function splitRef<T extends Located>(
-  ref: pulumi.Input<T>,
-): { connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>; part: pulumi.Output<Omit<T, "connection">> } {
+  ref: pulumi.Input<T> | undefined,
+): {
+  connection?: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
+  part?: pulumi.Output<Omit<T, "connection">>;
+} {
+  if (ref === undefined) return {}; // check says that it is needed; `get` has none
   const whole = (pulumi.Output.isInstance(ref) ? ref : pulumi.output(ref)) as pulumi.Output<T>;
   return {
     connection: whole.apply(({ connection }) => protectCredentials(connection)) as unknown as pulumi.Output<

@@ -1,11 +1,18 @@
 /** What the four resources have in common. */
 import * as pulumi from "@pulumi/pulumi";
-import { dynamicToken, PROVIDER_KEY, providerText } from "../../provider/adapters/provider-text";
 import { formatSpecId } from "../../provider/protocol/spec-id";
-import type { ConnectionArgs } from "./connection";
+import { type ConnectionArgs, protectCredentials } from "./connection";
+import { currentMode, pluginModeOnly, registrationOf } from "./mode";
+import { Provider } from "./provider";
 
 /** The names taken, per run: a program of the Automation API may run many times in one process. */
 const taken = new WeakMap<object, Set<string>>();
+
+/** What `get` may be told about a resource besides its id. */
+export interface LookupArgs {
+  /** How the host is reached. Default: the provider's connection, or `ebpf:connection`. */
+  connection?: pulumi.Input<ConnectionArgs>;
+}
 
 export abstract class Resource extends pulumi.CustomResource {
   /** How the host is reached. */
@@ -15,30 +22,46 @@ export abstract class Resource extends pulumi.CustomResource {
 
   /**
    * `outputs` are the names of what check and apply add. Few: the SDK makes four promises for each, with a stack trace
-   * in each. `connection` has its credentials protected.
+   * in each. `connection` has its credentials protected. With an `id` among the options it is looked up, not made.
    */
   protected constructor(
     kind: string,
     name: string,
-    args: { connection: pulumi.Input<ConnectionArgs> } & Record<string, unknown>,
+    args: { connection?: pulumi.Input<ConnectionArgs> | undefined } & Record<string, unknown>,
     outputs: readonly string[],
     options: pulumi.CustomResourceOptions,
   ) {
-    const specId = specIdOf(kind, name);
-    takeName(kind, name, specId);
+    const mode = currentMode();
+    const lookedUp = options.id !== undefined;
+    if (mode === "dynamic") {
+      if (lookedUp) throw pluginModeOnly(`ebpf.${kind}.get("${name}")`);
+      if (Provider.isInstance(options.provider))
+        throw pluginModeOnly(`the provider of ebpf.${kind} "${name}"`);
+    }
+    const specId = lookedUp ? undefined : specIdOf(kind, name);
+    if (specId !== undefined) takeName(kind, name, specId);
     const declared = outputs.map((output) => [output, undefined]);
+    const { type, properties, options: registered } = registrationOf(mode, kind, options);
     super(
-      dynamicToken(kind),
+      type,
       name,
       {
         ...Object.fromEntries(declared),
         ...args,
+        // the plugin has the configuration too, and a provider's own before it
+        connection: args.connection ?? (mode === "dynamic" ? defaultConnection() : undefined),
         specId,
-        [PROVIDER_KEY]: providerText(kind),
+        ...properties,
       },
-      options,
+      registered,
     );
   }
+}
+
+/** `ebpf:connection` of the stack's configuration. */
+function defaultConnection(): pulumi.Input<ConnectionArgs> | undefined {
+  const connection = new pulumi.Config("ebpf").getObject<ConnectionArgs>("connection");
+  return connection === undefined ? undefined : protectCredentials(connection);
 }
 
 /** What backends without organizations call the one they have. */

@@ -236,8 +236,21 @@ describe("the SDK", () => {
     }
   });
 
+  it("takes ebpf:connection where a resource gives none, its credentials protected", async () => {
+    pulumi.runtime.setAllConfig({ "ebpf:connection": JSON.stringify({ ...connection, password: "x" }) });
+    try {
+      await valueOf(new ebpf.Program("filter", { source }).urn);
+      await valueOf(new ebpf.Program("other", { source, connection: { host: "edge-2" } }).urn);
+    } finally {
+      pulumi.runtime.setAllConfig({});
+    }
+    assert.deepEqual(preview.inputsOf("filter")["connection"], { ...connection, password: "x" });
+    assert.ok(Object.values(preview.registered[0]!.inputs["connection"] as object).includes(SECRET));
+    assert.deepEqual(preview.inputsOf("other")["connection"], { host: "edge-2" });
+  });
+
   it("exports what the docs name, and no more", () => {
-    assert.deepEqual(Object.keys(ebpf).sort(), ["Attachment", "Map", "MapEntries", "Program"]);
+    assert.deepEqual(Object.keys(ebpf).sort(), ["Attachment", "Map", "MapEntries", "Program", "Provider"]);
     const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Record<string, unknown> };
     assert.ok("./provider/dynamic" in manifest.exports);
   });

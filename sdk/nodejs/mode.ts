@@ -1,0 +1,47 @@
+/**
+ * The two ways to the provider, by the stack's configuration `ebpf:mode`: `dynamic` (default) needs nothing but this
+ * package, `plugin` is the provider plugin `pulumi-resource-ebpf`. What a program writes is the same in both.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { dynamicToken, pluginToken, PROVIDER_KEY, providerText } from "../../provider/adapters/provider-text";
+import { packageVersion } from "../../provider/version";
+
+export type Mode = "dynamic" | "plugin";
+
+/** Fails with a RunError for any other value. Not kept: a process of the Automation API may run many stacks. */
+export function currentMode(): Mode {
+  const mode = new pulumi.Config("ebpf").get("mode") ?? "dynamic";
+  if (mode === "dynamic" || mode === "plugin") return mode;
+  throw new pulumi.RunError(
+    `ebpf:mode is "${mode}": it is "dynamic" or "plugin"; run \`pulumi config set ebpf:mode plugin\``,
+  );
+}
+
+/** How a resource is registered in a mode. */
+export interface Registration {
+  type: string;
+  /** Properties that the mode adds. */
+  properties: Record<string, unknown>;
+  options: pulumi.CustomResourceOptions;
+}
+
+/** The other mode's type is an alias: a stack that changes its mode replaces nothing. */
+export function registrationOf(
+  mode: Mode,
+  kind: string,
+  options: pulumi.CustomResourceOptions,
+): Registration {
+  const [type, other] =
+    mode === "plugin" ? [pluginToken(kind), dynamicToken(kind)] : [dynamicToken(kind), pluginToken(kind)];
+  const aliases = [...(options.aliases ?? []), { type: other }];
+  return mode === "plugin"
+    ? { type, properties: {}, options: { version: packageVersion(), ...options, aliases } }
+    : { type, properties: { [PROVIDER_KEY]: providerText(kind) }, options: { ...options, aliases } };
+}
+
+/** What only the plugin can do. */
+export function pluginModeOnly(what: string): pulumi.RunError {
+  return new pulumi.RunError(
+    `${what} needs plugin mode: run \`pulumi config set ebpf:mode plugin\`, and see that Pulumi finds the plugin`,
+  );
+}
