@@ -4,6 +4,7 @@ import tseslint from "typescript-eslint";
 /** Folders from left to right; a folder may import itself, what stands right of it, and `shared`. */
 const layers = [
   "sdk",
+  "provider/policy",
   "provider/cli",
   "provider/adapters",
   "provider/lifecycle",
@@ -16,8 +17,8 @@ const shared = ["provider/protocol", "provider/btf", "provider/errors"];
 /** Which folder alone may import a package. */
 const owners = {
   koffi: ["provider/bpf"],
-  "@pulumi/*": ["sdk", "provider/adapters"],
-  "@pulumi/**": ["sdk", "provider/adapters"],
+  "@pulumi/*": ["sdk", "provider/adapters", "provider/policy"],
+  "@pulumi/**": ["sdk", "provider/adapters", "provider/policy"],
   ssh2: ["provider/transport"],
   "ssh-config": ["provider/transport"],
   pacote: ["provider/transport"],

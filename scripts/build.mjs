@@ -56,7 +56,8 @@ async function compile() {
       "--outDir",
       fresh,
     ]);
-    chmodSync(join(fresh, "provider/cli/main.js"), 0o755); // package.json's bin
+    const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+    for (const path of Object.values(bin)) chmodSync(join(fresh, relative("dist", path)), 0o755);
     rmSync(join(root, "dist"), { recursive: true, force: true });
     renameSync(fresh, join(root, "dist"));
   } finally {

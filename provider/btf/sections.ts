@@ -123,6 +123,9 @@ const table: readonly Row[] = [
   ["netfilter", "netfilter", "netfilter"],
 ];
 
+/** All types that a section can name. */
+export const programTypes: readonly string[] = [...new Set(table.map(([, programType]) => programType))];
+
 /** Never fails: an unknown name is program type `unspec`, as for libbpf, and must be set by whoever loads it. */
 export function sectionMeaning(section: string): SectionMeaning {
   const autoload = !section.startsWith("?");

@@ -1,0 +1,24 @@
+/** The ways to hosts that a resource's properties hold. */
+import type { Connection, Proxy } from "../transport/connection";
+import type { Properties } from "./rule";
+
+export interface Reached {
+  /** Where it stands: `connection`, `connection.proxy`. */
+  property: string;
+  connection: Proxy & Pick<Connection, "transport">;
+}
+
+/** Bastions included. Empty for a resource that takes the provider's connection. */
+export function connectionsOf(properties: Properties): Reached[] {
+  return targetsOf(properties).flatMap(({ property, connection }) => [
+    { property, connection },
+    ...(connection.proxy === undefined
+      ? []
+      : [{ property: `${property}.proxy`, connection: connection.proxy }]),
+  ]);
+}
+
+/** The hosts that a resource is for. */
+export function targetsOf({ connection }: Properties): { property: string; connection: Connection }[] {
+  return connection === undefined ? [] : [{ property: "connection", connection: connection as Connection }];
+}
