@@ -7,15 +7,19 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import { bin } from "../../package.json";
 import { type CommandResult, run } from "./command.js";
 import { temporaryPrefix } from "./lab-network.js";
 import { installPackage } from "./package.js";
+import type { Mode } from "./modes.js";
 
 export interface ProjectOptions {
   /** Text of index.ts, or a directory whose files are copied (its Pulumi.yaml is replaced). */
   program: string | { directory: string };
   /** Stack configuration: `{ "ebpf:preview": "offline" }`; a key without a colon is the project's own. */
   config?: Record<string, unknown>;
+  /** Way to the provider. Default `dynamic`. */
+  mode?: Mode;
   /** Name of the project. Default `test`. */
   name?: string;
   /** Name of the stack. Default `dev`. */
@@ -71,6 +75,8 @@ type Verb = "up" | "preview" | "refresh" | "destroy";
 export class PulumiProject {
   private steps = 0;
   private salt = "";
+  private config: Record<string, unknown> = {};
+  private mode: Mode = "dynamic";
 
   private constructor(
     /** Where the program is. */
@@ -97,10 +103,11 @@ export class PulumiProject {
           recursive: true,
           filter: (path) => !path.endsWith("node_modules"),
         });
-      project.write("Pulumi.yaml", JSON.stringify({ name, runtime: "nodejs", main: "." }));
       project.write("package.json", JSON.stringify({ name, private: true, main: "index.ts" }));
       project.write("tsconfig.json", JSON.stringify({ compilerOptions: compilerOptions }));
       await installPackage(directory);
+      project.mode = options.mode ?? "dynamic";
+      project.writeProject();
       await project.pulumi("stack", "init", stack, "--non-interactive");
       project.salt = readFileSync(project.configFile, "utf8");
       project.configure(config);
@@ -111,9 +118,18 @@ export class PulumiProject {
     return project;
   }
 
-  /** Replaces the stack's configuration. */
+  /** Moves the stack to a mode: from the next command on. */
+  setMode(mode: Mode): void {
+    this.mode = mode;
+    this.writeProject();
+    this.configure(this.config);
+  }
+
+  /** Replaces the stack's configuration; `ebpf:mode` is added. */
   configure(config: Record<string, unknown>): void {
-    const own = Object.entries(config).map(([key, value]) => [
+    this.config = config;
+    const mode = this.mode === "plugin" ? { "ebpf:mode": "plugin" } : {};
+    const own = Object.entries({ ...mode, ...config }).map(([key, value]) => [
       key.includes(":") ? key : `${this.name}:${key}`,
       value,
     ]);
@@ -175,6 +191,14 @@ export class PulumiProject {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** A project in dynamic mode knows nothing of a plugin. */
+  private writeProject(): void {
+    const { name } = this;
+    const providers = [{ name: "ebpf", path: `./node_modules/pulumi-ebpf/${pluginDirectory}` }];
+    const plugins = this.mode === "plugin" ? { plugins: { providers } } : {};
+    this.write("Pulumi.yaml", JSON.stringify({ name, runtime: "nodejs", main: ".", ...plugins }));
+  }
+
   private get configFile(): string {
     return join(this.directory, `Pulumi.${this.stack}.yaml`);
   }
@@ -191,6 +215,9 @@ export class PulumiProject {
     return { ...result, ...readEvents(log) };
   }
 }
+
+/** In the installed package. */
+const pluginDirectory = dirname((bin as Record<string, string>)["pulumi-resource-ebpf"] ?? "");
 
 const compilerOptions = {
   target: "ES2022",
