@@ -13,12 +13,19 @@ import { fullLayout, type ShortLayout } from "./short-layout";
 
 const formats = ["be", "ipv4", "ipv6", "cidr4", "cidr6", "mac", "hex", "text"] as const satisfies Format[];
 
+const rowSchema = z
+  .strictObject({
+    key: z.unknown().meta({ description: "Plain JSON of the key's C type." }),
+    value: z.unknown().meta({ description: "Plain JSON of the value's C type." }),
+  })
+  .meta({ typeName: "MapEntry", typeDescription: "One row." });
+
 const inputs = z
   .strictObject({
     ...commonInputs,
     map: mapRefSchema.meta({ description: "A map of a Program (`program.map(name)`), or a Map." }),
     entries: z
-      .array(z.strictObject({ key: z.unknown(), value: z.unknown() }))
+      .array(rowSchema)
       .optional()
       .meta({
         description:
@@ -33,6 +40,7 @@ const inputs = z
     }),
     format: z
       .enum(["csv", "ndjson", "binary"])
+      .meta({ typeName: "FileFormat" })
       .optional()
       .meta({
         description:
@@ -42,6 +50,7 @@ const inputs = z
       }),
     mode: z
       .enum(["authoritative", "own", "seed"])
+      .meta({ typeName: "EntriesMode" })
       .default("own")
       .meta({
         description:
@@ -53,7 +62,7 @@ const inputs = z
     formats: z
       .record(
         z.string().regex(/^(key|value)($|\.)/, "must be key, value, or a path below them"),
-        z.enum(formats),
+        z.enum(formats).meta({ typeName: "Format" }),
       )
       .default({})
       .meta({

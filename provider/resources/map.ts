@@ -12,6 +12,8 @@ import { objectInfo } from "./object-info";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
 import { fullLayout } from "./short-layout";
 
+export const mapTypeSchema = z.enum(MAP_TYPES).meta({ typeName: "MapType" });
+
 const flagNames = Object.keys(MAP_FLAGS) as [MapFlag, ...MapFlag[]];
 
 /** Text, or the object form; see provider/btf/declared.ts. What is wrong with it says parseType. */
@@ -34,7 +36,7 @@ const shapeInputs = {
     example: 1024,
   }),
   flags: z
-    .array(z.enum(flagNames))
+    .array(z.enum(flagNames).meta({ typeName: "MapFlag" }))
     .default([])
     .meta({
       description:
@@ -46,7 +48,7 @@ const shapeInputs = {
 
 const inputs = z.strictObject({
   ...commonInputs,
-  type: z.enum(MAP_TYPES).optional().meta({
+  type: mapTypeSchema.optional().meta({
     description: "The kernel's type in lower case. Needed unless `btf` says it.",
     example: "lru_hash",
   }),
@@ -59,7 +61,11 @@ const inputs = z.strictObject({
     .optional()
     .meta({ description: "`map_extra` of bpf(2): hash functions of a bloom_filter, address of an arena." }),
   inner: z
-    .strictObject({ type: z.enum(MAP_TYPES), ...shapeInputs })
+    .strictObject({
+      type: mapTypeSchema.meta({ description: "The kernel's type in lower case.", example: "hash" }),
+      ...shapeInputs,
+    })
+    .meta({ typeName: "InnerMap", typeDescription: "Shape of inner maps." })
     .optional()
     .meta({ description: "Shape of the inner maps of array_of_maps and hash_of_maps." }),
   btf: z
@@ -70,6 +76,7 @@ const inputs = z.strictObject({
         .meta({ description: "Path of an ELF object or of C.", example: "./counter.bpf.o" }),
       map: z.string().min(1).meta({ description: "Name of a map that it defines.", example: "sessions" }),
     })
+    .meta({ typeName: "MapDefinition", typeDescription: "A map as an object defines it." })
     .optional()
     .meta({
       description: "Takes type, key, value, size and flags from a map of an object; the others win over it.",

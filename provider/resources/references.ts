@@ -4,27 +4,40 @@
  */
 import { z } from "zod";
 
+const spec = z.string().min(1).meta({ description: "`specId` of the resource." });
+const size = (description: string) => z.number().int().nonnegative().meta({ description });
+
 /** `program` of an Attachment. */
-export const programRefSchema = z.strictObject({
-  spec: z.string().min(1),
-  entrypoint: z.string().min(1),
-  /** `bpf_prog_type` in lower case, e.g. `sched_cls`. */
-  type: z.string(),
-  /** `bpf_attach_type` in lower case that the ELF section fixes, e.g. `cgroup_inet4_connect`. */
-  attachType: z.string().optional(),
-});
+export const programRefSchema = z
+  .strictObject({
+    spec,
+    entrypoint: z.string().min(1).meta({ description: "Name of the C function.", example: "xdp_filter" }),
+    type: z.string().meta({ description: "`bpf_prog_type` in lower case.", example: "sched_cls" }),
+    attachType: z.string().optional().meta({
+      description: "`bpf_attach_type` in lower case, where the ELF section fixes it.",
+      example: "cgroup_inet4_connect",
+    }),
+  })
+  .meta({ typeName: "EntrypointRef", typeDescription: "An entrypoint of a Program." });
 export type CheckedProgramRef = z.output<typeof programRefSchema>;
 
 /** `map` of a MapEntries, and the maps a Program shares. Layouts are ShortLayouts. */
-export const mapRefSchema = z.strictObject({
-  spec: z.string().min(1),
-  map: z.string().min(1),
-  /** `bpf_map_type` in lower case, e.g. `lru_hash`. */
-  type: z.string(),
-  keySize: z.number().int().nonnegative(),
-  valueSize: z.number().int().nonnegative(),
-  maxEntries: z.number().int().nonnegative(),
-  keyLayout: z.unknown().optional(),
-  valueLayout: z.unknown().optional(),
-});
+export const mapRefSchema = z
+  .strictObject({
+    spec,
+    map: z.string().min(1).meta({ description: "Name of the map in the object, or of the Map." }),
+    type: z.string().meta({ description: "`bpf_map_type` in lower case.", example: "lru_hash" }),
+    keySize: size("Bytes."),
+    valueSize: size("Bytes; of one CPU's value for per-CPU maps."),
+    maxEntries: size("Most entries."),
+    keyLayout: z
+      .unknown()
+      .optional()
+      .meta({ description: "How keys are written as JSON; absent for raw bytes." }),
+    valueLayout: z
+      .unknown()
+      .optional()
+      .meta({ description: "How values are written as JSON; absent for raw bytes." }),
+  })
+  .meta({ typeName: "MapRef", typeDescription: "A map of a Program, or a Map." });
 export type CheckedMapRef = z.output<typeof mapRefSchema>;

@@ -33,6 +33,7 @@ interface Meta {
   replaces?: boolean;
   /** Of an object, enum or union: its name in languages with named types. */
   typeName?: string;
+  typeDescription?: string;
 }
 
 /** The parts of a zod schema that matter here; zod's own types hide them. */
@@ -79,9 +80,9 @@ function property(name: string, schema: Schema): Property {
 
 function typeOf(schema: Schema): Type {
   const { type, innerType, element, valueType, options, entries, values } = schema.def;
-  const { typeName, description } = schema.meta() ?? {};
+  const { typeName, typeDescription } = schema.meta() ?? {};
   const name = typeName === undefined ? {} : { name: typeName };
-  const text = description === undefined ? {} : { description };
+  const text = typeDescription === undefined ? {} : { description: typeDescription };
   switch (type) {
     case "optional":
     case "default":

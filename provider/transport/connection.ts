@@ -51,20 +51,28 @@ const endpoint = {
   }),
 };
 
-export const proxySchema = z.strictObject(endpoint);
+export const proxySchema = z
+  .strictObject(endpoint)
+  .meta({ typeName: "Proxy", typeDescription: "A bastion: a connection without a proxy of its own." });
 
-export const connectionSchema = z.strictObject({
-  ...endpoint,
-  proxy: proxySchema.optional().meta({ description: "A bastion to go through." }),
-  transport: z
-    .enum(["ssh2", "openssh", "local"])
-    .optional()
-    .meta({
-      description:
-        "`ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. " +
-        "`local`: this machine, without SSH. Default `ssh2`.",
-    }),
-});
+export const connectionSchema = z
+  .strictObject({
+    ...endpoint,
+    proxy: proxySchema.optional().meta({ description: "A bastion to go through." }),
+    transport: z
+      .enum(["ssh2", "openssh", "local"])
+      .meta({ typeName: "Transport" })
+      .optional()
+      .meta({
+        description:
+          "`ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. " +
+          "`local`: this machine, without SSH. Default `ssh2`.",
+      }),
+  })
+  .meta({
+    typeName: "Connection",
+    typeDescription: "How a host is reached; the shape of @pulumi/command's connection.",
+  });
 
 export type Proxy = z.output<typeof proxySchema>;
 export type Connection = z.output<typeof connectionSchema>;

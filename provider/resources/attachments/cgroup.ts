@@ -22,16 +22,18 @@ const places: Record<CgroupAttach, [programType: string, attachType?: string]> =
   sysctl: ["cgroup_sysctl", "cgroup_sysctl"],
 };
 
-const inputs = z.strictObject({
-  path: z
-    .string()
-    .regex(/^\/([^/]+\/?)*$/, "must be an absolute path")
-    .meta({ description: "Directory of a cgroup v2.", example: "/sys/fs/cgroup/system.slice" }),
-  type: z.enum(CGROUP_ATTACH).meta({
-    description: "Place in the cgroup, as libbpf names it after `cgroup/`; `device` and `sysctl` too.",
-    example: "connect4",
-  }),
-});
+const inputs = z
+  .strictObject({
+    path: z
+      .string()
+      .regex(/^\/([^/]+\/?)*$/, "must be an absolute path")
+      .meta({ description: "Directory of a cgroup v2.", example: "/sys/fs/cgroup/system.slice" }),
+    type: z.enum(CGROUP_ATTACH).meta({ typeName: "CgroupAttach" }).meta({
+      description: "Place in the cgroup, as libbpf names it after `cgroup/`; `device` and `sysctl` too.",
+      example: "connect4",
+    }),
+  })
+  .meta({ typeName: "Cgroup", typeDescription: "Hook cgroup: processes of a cgroup v2." });
 
 export const cgroup: AttachmentHook<z.output<typeof inputs>> = {
   name: "cgroup",

@@ -28,6 +28,10 @@ export const interfaceInputs = {
   }),
 };
 
+export const directionSchema = z
+  .enum(["ingress", "egress"])
+  .meta({ typeName: "Direction", description: "Packets in or out.", example: "ingress" });
+
 export const interfaceFinds = { interface: "interface", "network namespace": "netns" };
 
 /** The usual reason of a misfit: the program's type. */

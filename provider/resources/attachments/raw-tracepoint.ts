@@ -2,12 +2,17 @@
 import { z } from "zod";
 import { type AttachmentHook, wrongType } from "./hook";
 
-const inputs = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[^/\s]+$/, "must be the name without its category")
-    .meta({ description: "Name of the tracepoint, without category.", example: "sched_process_exec" }),
-});
+const inputs = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[^/\s]+$/, "must be the name without its category")
+      .meta({ description: "Name of the tracepoint, without category.", example: "sched_process_exec" }),
+  })
+  .meta({
+    typeName: "RawTracepoint",
+    typeDescription: "Hook rawTracepoint: a tracepoint with its raw arguments.",
+  });
 
 export const rawTracepoint: AttachmentHook<z.output<typeof inputs>> = {
   name: "rawTracepoint",

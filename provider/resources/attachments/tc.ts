@@ -1,19 +1,21 @@
 /** Hook `tc`: a clsact filter in direct-action mode. All kernels; prefer `tcx` from Linux 6.6. */
 import { z } from "zod";
-import { type AttachmentHook, interfaceFinds, interfaceInputs, wrongType } from "./hook";
+import { type AttachmentHook, directionSchema, interfaceFinds, interfaceInputs, wrongType } from "./hook";
 
-const inputs = z.strictObject({
-  ...interfaceInputs,
-  direction: z.enum(["ingress", "egress"]).meta({ description: "Packets in or out.", example: "ingress" }),
-  priority: z.number().int().min(1).max(65535).default(50).meta({
-    description: "1 runs first.",
-    default: 50,
-  }),
-  handle: z.number().int().min(1).max(0xffffffff).default(1).meta({
-    description: "Tells filters of one priority apart.",
-    default: 1,
-  }),
-});
+const inputs = z
+  .strictObject({
+    ...interfaceInputs,
+    direction: directionSchema,
+    priority: z.number().int().min(1).max(65535).default(50).meta({
+      description: "1 runs first.",
+      default: 50,
+    }),
+    handle: z.number().int().min(1).max(0xffffffff).default(1).meta({
+      description: "Tells filters of one priority apart.",
+      default: 1,
+    }),
+  })
+  .meta({ typeName: "Tc", typeDescription: "Hook tc: a clsact filter." });
 
 export const tc: AttachmentHook<z.output<typeof inputs>> = {
   name: "tc",

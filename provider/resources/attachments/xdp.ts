@@ -2,23 +2,26 @@
 import { z } from "zod";
 import { type AttachmentHook, interfaceFinds, interfaceInputs, wrongAttachType, wrongType } from "./hook";
 
-const inputs = z.strictObject({
-  ...interfaceInputs,
-  mode: z
-    .enum(["auto", "native", "generic", "offload"])
-    .default("auto")
-    .meta({
-      description:
-        "`native`: in the driver. `generic`: after it, slower, any driver. `offload`: on the card; refused, since " +
-        "no Program is loaded for a card yet. " +
-        "`auto`: native, else generic; the mode that was found stays.",
-      default: "auto",
+const inputs = z
+  .strictObject({
+    ...interfaceInputs,
+    mode: z
+      .enum(["auto", "native", "generic", "offload"])
+      .meta({ typeName: "XdpMode" })
+      .default("auto")
+      .meta({
+        description:
+          "`native`: in the driver. `generic`: after it, slower, any driver. `offload`: on the card; refused, since " +
+          "no Program is loaded for a card yet. " +
+          "`auto`: native, else generic; the mode that was found stays.",
+        default: "auto",
+      }),
+    allowGap: z.boolean().default(false).meta({
+      description: "Allows a change of mode, during which nothing judges packets for an instant.",
+      default: false,
     }),
-  allowGap: z.boolean().default(false).meta({
-    description: "Allows a change of mode, during which nothing judges packets for an instant.",
-    default: false,
-  }),
-});
+  })
+  .meta({ typeName: "Xdp", typeDescription: "Hook xdp: the earliest point of receive." });
 
 export const xdp: AttachmentHook<z.output<typeof inputs>> = {
   name: "xdp",

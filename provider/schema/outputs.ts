@@ -1,0 +1,158 @@
+/**
+ * What resources say besides their inputs: outputs of definitions, and those that the plugin adds for languages
+ * without our own SDK. TypeScript holds them to the interfaces that the code uses. Pure.
+ */
+import { z } from "zod";
+import type { LinkStatus, ProgramStatus } from "../protocol/status";
+import { attachmentRefSchema } from "../resources/attachments/tcx";
+import type { LoadedMap } from "../resources/loaded-map";
+import { mapTypeSchema } from "../resources/map";
+import type { CheckedShape } from "../resources/map-shape";
+import type { CheckedMap, CheckedObject } from "../resources/object-info";
+import { mapRefSchema, programRefSchema } from "../resources/references";
+
+/** A schema of all members of T and no others. */
+function object<T extends object>(
+  typeName: string,
+  description: string,
+  shape: { [Name in keyof T]-?: z.ZodType<T[Name]> },
+): z.ZodType<T> {
+  return z.object(shape).meta({ typeName, typeDescription: description }) as unknown as z.ZodType<T>;
+}
+
+const count = (description: string) => z.number().int().meta({ description });
+const text = (description: string) => z.string().meta({ description });
+const layout = z.custom<CheckedMap["keyLayout"]>().optional();
+
+const programStatus = object<ProgramStatus>("ProgramStatus", "An entrypoint in the kernel.", {
+  programId: count("The kernel's id."),
+  tag: text("The kernel's tag: 16 hex digits over its instructions."),
+  type: text("`bpf_prog_type` in lower case."),
+  verifiedInstructions: count(
+    "Instructions that the verifier walked; 0 below Linux 5.16, which does not tell.",
+  ),
+  jitedBytes: count("Bytes of machine code."),
+  pin: text("Its path in bpffs."),
+});
+
+const loadedMap = object<LoadedMap>("LoadedMap", "A map in the kernel.", {
+  mapId: count("The kernel's id."),
+  pin: text("Its path in bpffs."),
+});
+
+const linkStatus = object<LinkStatus>("LinkStatus", "An attachment in the kernel.", {
+  linkId: count("The kernel's id of the link; 0 for netlink attachments, which have none."),
+  programId: count("The kernel's id of the program on it."),
+  programTag: text("The kernel's tag of the program on it."),
+  hook: text("The hook that was really used: a wish for `tcx` may have become `tc`."),
+  facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).meta({
+    description: "Of the hook, such as the interface's index, the XDP mode that was found, the position.",
+  }),
+});
+
+const objectMap = object<CheckedMap>("ObjectMap", "A map that the object defines.", {
+  type: text("`bpf_map_type` in lower case."),
+  keySize: count("Bytes."),
+  valueSize: count("Bytes; of one CPU's value for per-CPU maps."),
+  maxEntries: count("Most entries."),
+  keyLayout: layout.meta({ description: "How keys are written as JSON; absent for raw bytes." }),
+  valueLayout: layout.meta({ description: "How values are written as JSON; absent for raw bytes." }),
+});
+
+const objectInfo = object<CheckedObject>("ObjectInfo", "What an object file holds.", {
+  fileName: text("Its name without directories."),
+  blob: text("sha256 of the ELF file."),
+  sourceDigest: z.string().optional().meta({
+    description: "What tells versions of a C source apart: a digest of its preprocessed text and its flags.",
+  }),
+  entrypoints: z
+    .record(
+      z.string(),
+      object<CheckedObject["entrypoints"][string]>("ObjectEntrypoint", "An entrypoint that is loaded.", {
+        type: text("`bpf_prog_type` in lower case."),
+        attachType: z.string().optional().meta({
+          description: "`bpf_attach_type` in lower case, where the ELF section fixes it.",
+        }),
+      }),
+    )
+    .meta({ description: "Entrypoints that are loaded, by name." }),
+  maps: z.record(z.string(), objectMap).meta({ description: "Maps that it defines, by name." }),
+  globals: z
+    .record(
+      z.string(),
+      object<CheckedObject["globals"][string]>("ObjectGlobal", "Where a global variable stands.", {
+        section: text("ELF section."),
+        offset: count("Bytes from the section's begin."),
+        layout: z.custom<CheckedObject["globals"][string]["layout"]>().meta({ description: "Its type." }),
+      }),
+    )
+    .meta({ description: "The global variables that are set, by name. Their values are not repeated here." }),
+});
+
+type OneShape = Omit<CheckedShape, "inner">;
+const shape: { [Name in keyof OneShape]-?: z.ZodType<OneShape[Name]> } = {
+  type: mapTypeSchema.meta({ description: "The kernel's type in lower case." }),
+  keySize: count("Bytes."),
+  valueSize: count("Bytes; of one CPU's value for per-CPU maps."),
+  maxEntries: count("Most entries."),
+  flags: count("`map_flags` of bpf(2)."),
+  numaNode: z.number().int().optional().meta({ description: "NUMA node of its memory." }),
+  mapExtra: z.string().optional().meta({ description: "`map_extra` of bpf(2)." }),
+  keyLayout: layout.meta({ description: "How keys are written as JSON; absent for raw bytes." }),
+  valueLayout: layout.meta({ description: "How values are written as JSON; absent for raw bytes." }),
+};
+
+const rows = object<{ count: number; matching: number }>("RowCount", "Rows, declared and found.", {
+  count: count("Rows declared."),
+  matching: count("Of these, rows that the map held with their value when it was last looked at."),
+});
+
+const common = {
+  specId: text(
+    "`[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.",
+  ),
+  incarnation: text("Tells this creation from earlier ones of the same name."),
+  drift: z.array(z.string()).meta({
+    description:
+      "Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.",
+  }),
+};
+
+/** Outputs of each kind besides its inputs. */
+export const outputs: Readonly<Record<string, z.ZodObject>> = {
+  Program: z.object({
+    ...common,
+    object: objectInfo.meta({ description: "What the object file holds; known in preview." }),
+    entrypoints: z.record(z.string(), programStatus).meta({ description: "The loaded entrypoints by name." }),
+    loadedMaps: z.record(z.string(), loadedMap).meta({ description: "The loaded maps by name." }),
+    entrypointRefs: z.record(z.string(), programRefSchema).meta({
+      description: "Of each entrypoint what `program` of an Attachment takes; known in preview.",
+    }),
+    mapRefs: z.record(z.string(), mapRefSchema).meta({
+      description: "Of each map what `map` of MapEntries and `maps` of a Program take; known in preview.",
+    }),
+  }),
+  Map: z.object({
+    ...common,
+    shape: object<CheckedShape & { name: string }>("MapShape", "A map as it is created.", {
+      name: text("The resource's name."),
+      ...shape,
+      inner: object<OneShape>("InnerMapShape", "Inner maps as they are created.", shape)
+        .optional()
+        .meta({ description: "Shape of the inner maps." }),
+    }).meta({ description: "The map as it is created, defaults filled in; known in preview." }),
+    status: loadedMap.meta({ description: "The map in the kernel." }),
+    ref: mapRefSchema.meta({
+      description: "What `map` of MapEntries and `maps` of a Program take; known in preview.",
+    }),
+  }),
+  MapEntries: z.object({
+    ...common,
+    rows: rows.meta({ description: "How many rows are declared, and found." }),
+  }),
+  Attachment: z.object({
+    ...common,
+    link: linkStatus.meta({ description: "The attachment in the kernel." }),
+    ref: attachmentRefSchema.meta({ description: "What `before` and `after` of another's `order` take." }),
+  }),
+};
