@@ -7,11 +7,10 @@ import { hostLabel } from "../transport/connection";
 import type { AgentSession } from "../transport/session";
 import { type Call, during } from "./call";
 import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
-import { withoutConnection } from "./credentials";
 import { withDefaults } from "./defaults";
 import { describe } from "./describe";
 import { outputsOf } from "./observe";
-import { PartialError, type Properties } from "./state";
+import { PartialError, type Properties, withoutHostless } from "./state";
 
 export interface Tools {
   openSources: OpenSources;
@@ -49,7 +48,7 @@ export async function apply(
     sent = true;
     const status = await session.call(
       "apply",
-      { spec, inputs: withoutConnection(inputs), incarnation },
+      { spec, inputs: withoutHostless(inputs), incarnation },
       {
         ...during(call),
         onProgress: atMostEvery(PROGRESS_MS, ({ message }) => call.report(`${name}: ${message}`)),

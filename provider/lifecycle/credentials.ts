@@ -63,9 +63,3 @@ function overridden<T extends Credentials>(endpoint: T, credentials: Credentials
   const { privateKeyPassword: _passphrase, ...withoutPassphrase } = endpoint;
   return { ...(credentials.privateKey === undefined ? endpoint : withoutPassphrase), ...credentials } as T;
 }
-
-/** Checked inputs as the host's Record keeps them. */
-export function withoutConnection<T extends { connection: Connection }>(checked: T): Omit<T, "connection"> {
-  const { connection: _connection, ...rest } = checked;
-  return rest;
-}

@@ -33,6 +33,11 @@ function keepLog(entrypoint: string, log: string): string {
   return file;
 }
 
+/** Nobody answered at the host's address; `openssh` cannot tell that from a login that failed. */
+export function isUnreachable(error: EbpfError): boolean {
+  return EbpfError.is(error, "transport") && error.details.phase === "dial";
+}
+
 /** An error of refresh or destroy about a host that cannot be reached, with the ways on without it. */
 export function withWaysOut(error: EbpfError, operation: "read" | "delete"): EbpfError {
   if (!EbpfError.is(error, "transport")) return error;
@@ -40,7 +45,8 @@ export function withWaysOut(error: EbpfError, operation: "read" | "delete"): Ebp
   const remedy =
     operation === "read"
       ? `leave it out with \`--exclude <urn>\` or name the others with \`--target\`, or ${drop}`
-      : `leave it out with \`--exclude <urn>\` or \`--target\`, or ${drop}: then what runs there stays`;
+      : `leave it out with \`--exclude <urn>\` or \`--target\`, or ${drop}, or set onUnreachable: "forget" and run ` +
+        "`pulumi up` before: in both cases what runs there stays";
   // the state's key may be an old one: refresh and destroy run no program that could say the present one
   const present =
     error.details.phase === "auth"

@@ -1,5 +1,5 @@
 /** What differs between a state and new inputs, per property path. No I/O. */
-import type { CommonInputs, ResourceDefinition } from "../resources/resource";
+import { type CommonInputs, HOSTLESS_INPUTS, type ResourceDefinition } from "../resources/resource";
 import { withDefaults } from "./defaults";
 import { type Path, propertyPath } from "./unknowns";
 
@@ -48,9 +48,10 @@ export function diffInputs(
   return { changes: Object.keys(paths).length > 0, replaces, paths };
 }
 
-/** Whether all that differs is how the host is reached: then no host needs to be asked. */
-export function isConnectionOnly(diff: Diff): boolean {
-  return diff.changes && Object.keys(diff.paths).every((property) => within(property, "connection"));
+/** Whether all that differs is nothing to the host, as the way to it: then it needs not be asked. */
+export function isHostlessOnly(diff: Diff): boolean {
+  const hostless = (property: string) => HOSTLESS_INPUTS.some((name) => within(property, name));
+  return diff.changes && Object.keys(diff.paths).every(hostless);
 }
 
 function settle(

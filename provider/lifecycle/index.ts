@@ -16,12 +16,12 @@ import { apply, type Tools } from "./apply";
 import { type Call, during } from "./call";
 import { checkInputs } from "./check";
 import { type Settings, withCredentials } from "./credentials";
-import { describe, withWaysOut } from "./describe";
-import { type Diff, diffInputs, isConnectionOnly } from "./diff";
+import { describe, isUnreachable, withWaysOut } from "./describe";
+import { type Diff, diffInputs, isHostlessOnly } from "./diff";
 import { createNameGuard } from "./name-guard";
 import { observe } from "./observe";
 import { createPlanner } from "./plan";
-import { type Properties, stateOf, type State } from "./state";
+import { type Properties, stateOf, type State, withoutHostless } from "./state";
 
 export type { Call, Severity } from "./call";
 export { readSettings, type Settings } from "./credentials";
@@ -140,7 +140,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       const definition = definitionOf(kind);
       const state = stateOf(kind, id, olds);
       const difference = diffInputs(definition, olds, news);
-      if (isConnectionOnly(difference)) return { ...olds, ...news };
+      if (isHostlessOnly(difference)) return { ...withoutHostless(olds), ...news };
       const checked = news as unknown as CommonInputs;
       // nothing to change: the engine asks for outputs in the present form, the kernel is only looked at
       const found = difference.changes ? null : await observe(tools, definition, checked, state);
@@ -167,10 +167,22 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         const { removed, reason } = await session.call("remove", { id: specId, incarnation }, during(call));
         if (!removed && reason !== undefined) call.report(`${parseSpecId(state.specId).name}: ${reason}`);
       } catch (thrown) {
-        throw atHost(withWaysOut(EbpfError.from(thrown), "delete"), state);
+        const error = EbpfError.from(thrown);
+        if (state.onUnreachable !== "forget" || !isUnreachable(error)) {
+          throw atHost(withWaysOut(error, "delete"), state);
+        }
+        call.report(forgotten(state, error), "warning");
       }
     },
   };
+}
+
+function forgotten({ connection, specId, onUnreachableReason }: State, error: EbpfError): string {
+  const reason = onUnreachableReason === undefined ? "" : `, because "${onUnreachableReason}"`;
+  return (
+    `${parseSpecId(specId).name}: ${hostLabel(connection)} is unreachable (${error.message}): forgotten, as ` +
+    `onUnreachable says${reason}; what runs there stays`
+  );
 }
 
 function atHost(error: EbpfError, state: State): EbpfError {

@@ -6,11 +6,11 @@ import type { Tools } from "./apply";
 import { during } from "./call";
 import { withDefaults, withoutDefaults } from "./defaults";
 import { driftTexts } from "./drift";
-import type { Properties, State } from "./state";
+import { hostlessOf, type Properties, type State } from "./state";
 
 /**
  * `null` when the host holds nothing. The host's Record says which inputs were applied last, which a state that was
- * never written back may not know; `reached` says the connection, the state the incarnation.
+ * never written back may not know; `reached` says what no host knows (the connection), the state the incarnation.
  */
 export async function observe(
   { open, call }: Tools,
@@ -21,8 +21,13 @@ export async function observe(
   const session = await open(reached);
   const observed = await session.call("observe", { id: state.specId }, during(call));
   if (observed === null) return null;
-  const { connection, specId } = reached;
-  const applied = { ...(observed.inputs as Properties), connection, specId, drift: [] };
+  const { specId } = reached;
+  const applied: Properties = {
+    ...(observed.inputs as Properties),
+    ...hostlessOf(reached),
+    specId,
+    drift: [],
+  };
   const inputs = withoutDefaults(definition, applied);
   const spec = definition.compile(withDefaults(definition, inputs));
   const outputs = outputsOf(definition, inputs, state.incarnation, observed.status, spec);
@@ -32,7 +37,7 @@ export async function observe(
 
 export function outputsOf(
   definition: ResourceDefinition,
-  inputs: CommonInputs,
+  inputs: CommonInputs | Properties,
   incarnation: string,
   status: Status,
   spec: Spec,

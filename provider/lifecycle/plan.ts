@@ -13,7 +13,7 @@ import { type Connection, hostLabel } from "../transport/connection";
 import type { AgentSession, OpenSession } from "../transport/session";
 import { blobsOf } from "./blobs";
 import type { Call } from "./call";
-import { describe } from "./describe";
+import { describe, isUnreachable } from "./describe";
 
 const DIAL_SECONDS = 3;
 
@@ -42,9 +42,8 @@ export function createPlanner(openSession: OpenSession): Planner {
     } catch (thrown) {
       const error = EbpfError.from(thrown);
       if (!EbpfError.is(error, "transport", "cancelled", "permission", "unsupported")) throw error;
-      const unreachable = EbpfError.is(error, "transport") && error.details.phase === "dial";
       const { remedy } = error.context;
-      const why = unreachable
+      const why = isUnreachable(error)
         ? "is unreachable"
         : `cannot be asked (${error.message}${remedy === undefined ? "" : `; ${remedy}`})`;
       report(`${host} ${why}: not planned there`, "warning");

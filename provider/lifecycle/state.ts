@@ -1,6 +1,6 @@
 /** A resource's state as the engine keeps it: checked inputs, incarnation, drift, outputs. */
 import { EbpfError } from "../errors";
-import type { CommonInputs } from "../resources/resource";
+import { type CommonInputs, HOSTLESS_INPUTS } from "../resources/resource";
 
 /** Plain JSON by property. */
 export type Properties = Record<string, unknown>;
@@ -25,6 +25,20 @@ export function stateOf(kind: string, id: string, outputs: Properties): State {
     );
   }
   return { ...(outputs as unknown as State), drift: (outputs["drift"] as string[] | undefined) ?? [] };
+}
+
+/** What the host's Record keeps of checked inputs. */
+export function withoutHostless(inputs: object): Properties {
+  return Object.fromEntries(Object.entries(inputs).filter(([name]) => !isHostless(name)));
+}
+
+/** What the program says and the host never knew. */
+export function hostlessOf(inputs: object): Properties {
+  return Object.fromEntries(Object.entries(inputs).filter(([name]) => isHostless(name)));
+}
+
+function isHostless(name: string): boolean {
+  return (HOSTLESS_INPUTS as readonly string[]).includes(name);
 }
 
 /** Something was done, but not to the end, or nobody knows: the state must keep what can be cleaned up. */

@@ -20,14 +20,34 @@ export interface CommonInputs {
 
 /** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
 export const commonInputs = {
+  /** What delete does about a host that does not answer. */
+  onUnreachable: "error" | "forget";
+  onUnreachableReason?: string | undefined;
   connection: connectionSchema.meta({ description: "How the host is reached." }),
   specId: z.string().min(1),
+/** Inputs that say nothing about what the host holds: in no Record, and changed without asking the host. */
+export const HOSTLESS_INPUTS = ["connection", "onUnreachable", "onUnreachableReason"] as const;
+
   drift: z.array(z.string()),
 };
 
 export const mapDataPolicySchema = z
   .enum(["fail", "migrate", "replace"])
   .default("fail")
+  onUnreachable: z
+    .enum(["error", "forget"])
+    .meta({ typeName: "OnUnreachable" })
+    .default("error")
+    .meta({
+      description:
+        "When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops " +
+        "it from the state with a warning; what runs there stays.",
+      example: "forget",
+    }),
+  onUnreachableReason: z.string().min(1).optional().meta({
+    description: "Why it may be forgotten. Stands in the warning, and policies can ask for it.",
+    example: "spot instances go without a goodbye",
+  }),
   .meta({
     description:
       "When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, " +

@@ -3,7 +3,7 @@ import type { CgroupAttach } from "../../provider/protocol/hooks";
 import type { LinkStatus } from "../../provider/protocol/status";
 import { Program } from "./program";
 import { type AttachmentRef, type EntrypointRef, splitRef } from "./references";
-import { type LookupArgs, Resource } from "./resource";
+import { type CommonArgs, type LookupArgs, Resource } from "./resource";
 
 interface InterfaceArgs {
   /** Name of the network interface. Example: `"eth0"`. */
@@ -72,7 +72,7 @@ export interface RawTracepointArgs {
   name: pulumi.Input<string>;
 }
 
-export interface AttachmentArgs {
+export interface AttachmentArgs extends CommonArgs {
   /** An entrypoint of a Program, or a Program that loads only one. Example: `filter.entrypoint("xdp_filter")`. */
   program: Program | pulumi.Input<EntrypointRef>;
   /** Earliest point of receive. Linux 5.9. */

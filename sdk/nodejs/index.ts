@@ -16,7 +16,7 @@ export { MapEntries, type MapEntriesArgs, type MapEntry } from "./map-entries";
 export { Program, type ProgramArgs } from "./program";
 export { Provider, type ProviderArgs } from "./provider";
 export type { AttachmentRef, EntrypointRef, MapRef } from "./references";
-export type { LookupArgs } from "./resource";
+export type { CommonArgs, LookupArgs } from "./resource";
 export type { Format } from "../../provider/btf/layout";
 export type { DeclaredType } from "../../provider/btf/declared";
 export type { CgroupAttach } from "../../provider/protocol/hooks";

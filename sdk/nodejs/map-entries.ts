@@ -3,7 +3,7 @@ import type { Format } from "../../provider/btf/layout";
 import { Map as EbpfMap } from "./map";
 import { type MapRef, splitRef } from "./references";
 import { Program } from "./program";
-import { type LookupArgs, Resource } from "./resource";
+import { type CommonArgs, type LookupArgs, Resource } from "./resource";
 
 /** One row. */
 export interface MapEntry {
@@ -16,7 +16,7 @@ export interface MapEntry {
   value: unknown;
 }
 
-export interface MapEntriesArgs {
+export interface MapEntriesArgs extends CommonArgs {
   /** A Map, or a map of a Program by `program.map("name")`. */
   map: EbpfMap | pulumi.Input<MapRef>;
   /**

@@ -5,7 +5,7 @@ import type { LoadedMap } from "../../provider/resources/loaded-map";
 import type { CheckedShape, MapFlag, MapType } from "../../provider/resources/map-shape";
 import { type ConnectionArgs, protectCredentials } from "./connection";
 import { makeRef, type MapRef } from "./references";
-import { type LookupArgs, Resource } from "./resource";
+import { type CommonArgs, type LookupArgs, Resource } from "./resource";
 
 /** When the shape of a map with contents changes. */
 export type MapDataPolicy = "fail" | "migrate" | "replace";
@@ -30,7 +30,7 @@ export interface MapShapeArgs {
   flags?: pulumi.Input<pulumi.Input<MapFlag>[]>;
 }
 
-export interface MapArgs extends Omit<MapShapeArgs, "type"> {
+export interface MapArgs extends Omit<MapShapeArgs, "type">, CommonArgs {
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection` of the configuration. */
   connection?: pulumi.Input<ConnectionArgs>;
   /** The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`. */

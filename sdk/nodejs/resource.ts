@@ -10,6 +10,17 @@ const taken = new WeakMap<object, Set<string>>();
 
 /** What `get` may be told about a resource besides its id. */
 export interface LookupArgs {
+/** What every kind takes. */
+export interface CommonArgs {
+  /**
+   * When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops
+   * it from the state with a warning; what runs there stays. Default `"error"`.
+   */
+  onUnreachable?: pulumi.Input<"error" | "forget">;
+  /** Why it may be forgotten. Stands in the warning, and policies can ask for it. */
+  onUnreachableReason?: pulumi.Input<string>;
+}
+
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection`. */
   connection?: pulumi.Input<ConnectionArgs>;
 }

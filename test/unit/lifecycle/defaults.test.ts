@@ -7,7 +7,7 @@ describe("Defaults of inputs", () => {
   const inputs = { connection: { host: "h" }, specId: "p/s/Map/m", drift: [], type: "hash", key: "u32" };
 
   it("are left out of what the engine holds, and there for a definition", () => {
-    const full = { ...inputs, flags: [], mapDataPolicy: "fail" };
+    const full = { ...inputs, flags: [], mapDataPolicy: "fail", onUnreachable: "error" };
     assert.deepEqual(withoutDefaults(map, full), inputs);
     assert.deepEqual(withDefaults(map, inputs), full);
     const other = { ...full, flags: ["mmapable"], mapDataPolicy: "migrate" };

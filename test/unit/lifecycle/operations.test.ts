@@ -181,6 +181,22 @@ describe("operations", () => {
     });
   });
 
+  describe("a change of onUnreachable", () => {
+    it("is an update without the host, in both directions, and no drift afterwards", async () => {
+      const { id, outputs } = await lifecycle.create(kind, inputs);
+      const forgetting = { ...inputs, onUnreachable: "forget", onUnreachableReason: "spot instance" };
+      const { paths, replaces } = lifecycle.diff(kind, id, outputs, forgetting);
+      assert.deepEqual([paths, replaces], [{ onUnreachable: "update", onUnreachableReason: "add" }, []]);
+      host.failure = { verb: "dial", error: unreachable() };
+      const there = await lifecycle.update(kind, id, outputs, forgetting);
+      const back = await lifecycle.update(kind, id, there, inputs);
+      assert.deepEqual([there["onUnreachable"], back], ["forget", outputs]);
+      host.failure = undefined;
+      const found = await lifecycle.read(kind, id, there);
+      assert.equal(lifecycle.diff(kind, id, found!.outputs, forgetting).changes, false);
+    });
+  });
+
   describe("delete", () => {
     it("needs the state alone, and is done twice without complaint", async () => {
       const { id, outputs } = await lifecycle.create(kind, inputs);
@@ -193,7 +209,33 @@ describe("operations", () => {
     it("fails for an unreachable host and names the ways out", async () => {
       const { id, outputs } = await lifecycle.create(kind, inputs);
       host.failure = { verb: "dial", error: unreachable() };
-      await assert.rejects(lifecycle.delete(kind, id, outputs), /connection refused; .*pulumi state delete/);
+      await assert.rejects(
+        lifecycle.delete(kind, id, outputs),
+        /connection refused; .*--exclude.*--target.*pulumi state delete.*onUnreachable: "forget"/,
+      );
+    });
+
+    describe('of a resource with onUnreachable: "forget"', () => {
+      const forgetting = { onUnreachable: "forget", onUnreachableReason: "spot instance" };
+
+      it("succeeds for an unreachable host, and warns of what stays", async () => {
+        const { id, outputs } = await lifecycle.create(kind, { ...inputs, ...forgetting });
+        host.failure = { verb: "dial", error: unreachable() };
+        await lifecycle.delete(kind, id, outputs);
+        assert.deepEqual(host.reports, [
+          "warning: web: deploy@edge-1 is unreachable (dial edge-1:22: connection refused): forgotten, as " +
+            'onUnreachable says, because "spot instance"; what runs there stays',
+        ]);
+      });
+
+      it("still fails for a host that answers and refuses", async () => {
+        const { id, outputs } = await lifecycle.create(kind, { ...inputs, ...forgetting });
+        for (const phase of ["auth", "host-key", "closed", "deliver"] as const) {
+          const error = new EbpfError("transport", `refused by ${phase}`, { phase });
+          host.failure = { verb: "dial", error };
+          await assert.rejects(lifecycle.delete(kind, id, outputs), new RegExp(`refused by ${phase}`));
+        }
+      });
     });
 
     it("uses a rotated key of the configuration, although the state holds the old one", async () => {

@@ -66,6 +66,8 @@ describe("types of the SDK", () => {
     holds<Same<keyof RawTracepointArgs, HookInputs<"rawTracepoint">>>();
     holds<Same<keyof EntrypointRef, keyof CheckedProgramRef | "connection">>();
     holds<Same<keyof MapRef, keyof CheckedMapRef | "connection">>();
-    holds<Same<keyof CommonInputs, "connection" | "specId" | "drift">>();
+    holds<
+      Same<keyof CommonInputs, "connection" | "specId" | "drift" | "onUnreachable" | "onUnreachableReason">
+    >();
   });
 });
