@@ -16,24 +16,19 @@ export interface CommonInputs {
   specId: string;
   /** Always empty in inputs; `read` fills it in outputs, so that a difference is drift. */
   drift: string[];
-}
-
-/** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
-export const commonInputs = {
   /** What delete does about a host that does not answer. */
   onUnreachable: "error" | "forget";
   onUnreachableReason?: string | undefined;
-  connection: connectionSchema.meta({ description: "How the host is reached." }),
-  specId: z.string().min(1),
+}
+
 /** Inputs that say nothing about what the host holds: in no Record, and changed without asking the host. */
 export const HOSTLESS_INPUTS = ["connection", "onUnreachable", "onUnreachableReason"] as const;
 
+/** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
+export const commonInputs = {
+  connection: connectionSchema.meta({ description: "How the host is reached." }),
+  specId: z.string().min(1),
   drift: z.array(z.string()),
-};
-
-export const mapDataPolicySchema = z
-  .enum(["fail", "migrate", "replace"])
-  .default("fail")
   onUnreachable: z
     .enum(["error", "forget"])
     .meta({ typeName: "OnUnreachable" })
@@ -48,6 +43,12 @@ export const mapDataPolicySchema = z
     description: "Why it may be forgotten. Stands in the warning, and policies can ask for it.",
     example: "spot instances go without a goodbye",
   }),
+};
+
+export const mapDataPolicySchema = z
+  .enum(["fail", "migrate", "replace"])
+  .meta({ typeName: "MapDataPolicy" })
+  .default("fail")
   .meta({
     description:
       "When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, " +

@@ -8,8 +8,6 @@ import { Provider } from "./provider";
 /** The names taken, per run: a program of the Automation API may run many times in one process. */
 const taken = new WeakMap<object, Set<string>>();
 
-/** What `get` may be told about a resource besides its id. */
-export interface LookupArgs {
 /** What every kind takes. */
 export interface CommonArgs {
   /**
@@ -21,6 +19,8 @@ export interface CommonArgs {
   onUnreachableReason?: pulumi.Input<string>;
 }
 
+/** What `get` may be told about a resource besides its id. */
+export interface LookupArgs {
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection`. */
   connection?: pulumi.Input<ConnectionArgs>;
 }
