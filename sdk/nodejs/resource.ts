@@ -4,6 +4,7 @@ import { formatSpecId } from "../../provider/protocol/spec-id";
 import { type ConnectionArgs, protectCredentials } from "./connection";
 import { currentMode, pluginModeOnly, registrationOf } from "./mode";
 import { Provider } from "./provider";
+import { omitStackTexts } from "./stack-texts";
 
 /** The names taken, per run: a program of the Automation API may run many times in one process. */
 const taken = new WeakMap<object, Set<string>>();
@@ -32,8 +33,8 @@ export abstract class Resource extends pulumi.CustomResource {
   declare readonly specId: pulumi.Output<string>;
 
   /**
-   * `outputs` are the names of what check and apply add. Few: the SDK makes four promises for each, with a stack trace
-   * in each. `connection` has its credentials protected. With an `id` among the options it is looked up, not made.
+   * `outputs` are the names of what check and apply add. Few: the SDK makes four promises for each.
+   * `connection` has its credentials protected. With an `id` among the options it is looked up, not made.
    */
   protected constructor(
     kind: string,
@@ -53,19 +54,24 @@ export abstract class Resource extends pulumi.CustomResource {
     if (specId !== undefined) takeName(kind, name, specId);
     const declared = outputs.map((output) => [output, undefined]);
     const { type, properties, options: registered } = registrationOf(mode, kind, options);
-    super(
-      type,
-      name,
-      {
-        ...Object.fromEntries(declared),
-        ...args,
-        // the plugin has the configuration too, and a provider's own before it
-        connection: args.connection ?? (mode === "dynamic" ? defaultConnection() : undefined),
-        specId,
-        ...properties,
-      },
-      registered,
-    );
+    const restoreStackTexts = omitStackTexts();
+    try {
+      super(
+        type,
+        name,
+        {
+          ...Object.fromEntries(declared),
+          ...args,
+          // the plugin has the configuration too, and a provider's own before it
+          connection: args.connection ?? (mode === "dynamic" ? defaultConnection() : undefined),
+          specId,
+          ...properties,
+        },
+        registered,
+      );
+    } finally {
+      restoreStackTexts();
+    }
   }
 }
 
