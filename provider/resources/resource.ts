@@ -8,10 +8,14 @@ import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { Source, SourceRequest } from "../sources/source";
 import { type Connection, connectionSchema } from "../transport/connection";
+import { type Fleet, fleetSchema } from "./fleet";
 
 /** What every kind's checked inputs hold besides its own properties. */
 export interface CommonInputs {
+  /** Of a fleet: absent before it is split into hosts (provider/lifecycle/fleet), and that of one host after. */
   connection: Connection;
+  /** In place of a connection. */
+  hosts?: Fleet | undefined;
   /** Sent by the SDK at construction, kept from the state ever after. */
   specId: string;
   /** Always empty in inputs; `read` fills it in outputs, so that a difference is drift. */
@@ -27,6 +31,7 @@ export const HOSTLESS_INPUTS = ["connection", "onUnreachable", "onUnreachableRea
 /** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
 export const commonInputs = {
   connection: connectionSchema.meta({ description: "How the host is reached." }),
+  hosts: fleetSchema.optional().meta({ description: "Many hosts in place of one: `ebpf.fleet({ hosts })`." }),
   specId: z.string().min(1),
   drift: z.array(z.string()),
   onUnreachable: z

@@ -104,14 +104,14 @@ export class Attachment extends Resource {
   /** @internal */
   readonly __ebpfKind = "Attachment";
 
-  /** The link in the kernel: its id, the program on it, the hook that was really used. */
+  /** The link in the kernel: its id, the program on it, the hook that was really used. Of a fleet: what all hosts have alike. */
   declare readonly link: pulumi.Output<LinkStatus>;
 
   constructor(name: string, args: AttachmentArgs, options: pulumi.CustomResourceOptions = {}) {
     const { program, tcx, ...hooks } = args;
-    const { connection, part } = splitRef(Program.isInstance(program) ? program.ref : program);
+    const { connection, hosts, part } = splitRef(Program.isInstance(program) ? program.ref : program);
     const lifted = tcx === undefined ? {} : { tcx: withAnchor(tcx) };
-    super("Attachment", name, { ...hooks, ...lifted, connection, program: part }, ["link"], options);
+    super("Attachment", name, { ...hooks, ...lifted, connection, hosts, program: part }, ["link"], options);
   }
 
   /**

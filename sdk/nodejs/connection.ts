@@ -64,7 +64,11 @@ function protectEndpoint<T extends EndpointArgs>(endpoint: T): T {
   return result;
 }
 
-function plainOrApply<T extends object>(value: pulumi.Input<T>, change: (value: T) => T): pulumi.Input<T> {
+/** Keeps what is known readable: only an Output or a promise becomes an Output. */
+export function plainOrApply<T extends object, R = T>(
+  value: pulumi.Input<T>,
+  change: (value: T) => R,
+): pulumi.Input<R> {
   if (!pulumi.Output.isInstance(value) && !(value instanceof Promise)) return change(value as T);
-  return pulumi.output(value).apply((inner) => change(inner as T)) as pulumi.Output<T>;
+  return pulumi.output(value).apply((inner) => change(inner as T)) as pulumi.Output<R>;
 }

@@ -11,6 +11,15 @@ export {
   type XdpArgs,
 } from "./attachment";
 export type { ConnectionArgs, ProxyConnectionArgs } from "./connection";
+export {
+  type Fleet,
+  fleet,
+  type FleetArgs,
+  type FleetHostArgs,
+  type HealthCheckArgs,
+  type MapValueArgs,
+  type RolloutArgs,
+} from "./fleet";
 export { Map, type MapArgs, type MapDataPolicy, type MapShapeArgs } from "./map";
 export { MapEntries, type MapEntriesArgs, type MapEntry } from "./map-entries";
 export { Program, type ProgramArgs } from "./program";

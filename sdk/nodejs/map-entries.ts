@@ -62,9 +62,9 @@ export class MapEntries extends Resource {
 
   constructor(name: string, args: MapEntriesArgs, options: pulumi.CustomResourceOptions = {}) {
     const { map, entries, ...rest } = args;
-    const { connection, part } = splitRef(EbpfMap.isInstance(map) ? map.ref : map);
+    const { connection, hosts, part } = splitRef(EbpfMap.isInstance(map) ? map.ref : map);
     const rows = entries === undefined ? {} : withSecrecy(entries);
-    super("MapEntries", name, { ...rest, ...rows, connection, map: part }, ["rows"], options);
+    super("MapEntries", name, { ...rest, ...rows, connection, hosts, map: part }, ["rows"], options);
   }
 
   /**

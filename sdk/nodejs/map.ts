@@ -4,6 +4,7 @@ import { typeText } from "../../provider/btf/type-text";
 import type { LoadedMap } from "../../provider/resources/loaded-map";
 import type { CheckedShape, MapFlag, MapType } from "../../provider/resources/map-shape";
 import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type Fleet, protectFleet } from "./fleet";
 import { makeRef, type MapRef } from "./references";
 import { type CommonArgs, type LookupArgs, Resource } from "./resource";
 
@@ -33,6 +34,8 @@ export interface MapShapeArgs {
 export interface MapArgs extends Omit<MapShapeArgs, "type">, CommonArgs {
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection` of the configuration. */
   connection?: pulumi.Input<ConnectionArgs>;
+  /** Many hosts in place of one, by `fleet()`. */
+  hosts?: pulumi.Input<Fleet>;
   /** The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`. */
   type?: pulumi.Input<MapType>;
   /** NUMA node whose memory the map takes. Default: any. */
@@ -77,13 +80,17 @@ export class Map extends Resource {
 
   /** The map as it is created, defaults filled in; known in preview. */
   declare readonly shape: pulumi.Output<CheckedShape & { name: string }>;
-  /** The map in the kernel: id, pin. */
+  /** The map in the kernel: id, pin. Of a fleet: what all hosts have alike. */
   declare readonly status: pulumi.Output<LoadedMap>;
 
   constructor(name: string, args: MapArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { connection, inner, ...rest } = args;
+    const { connection, hosts, inner, ...rest } = args;
     const shape = { ...withTypeTexts(rest), ...(inner === undefined ? {} : { inner: withTypeTexts(inner) }) };
-    const inputs = { ...shape, connection: connection && protectCredentials(connection) };
+    const inputs = {
+      ...shape,
+      connection: connection && protectCredentials(connection),
+      hosts: hosts && protectFleet(hosts),
+    };
     super("Map", name, inputs, ["shape", "status"], options);
   }
 
@@ -107,8 +114,8 @@ export class Map extends Resource {
 
   /** What `map:` takes; to export for another stack. */
   get ref(): pulumi.Output<MapRef> {
-    const { connection, specId, shape: parts } = this;
-    return makeRef<CheckedShape & { name: string }, MapRef>({ connection, specId, parts }, (shape) => {
+    const { connection, hosts, specId, shape: parts } = this;
+    return makeRef<CheckedShape & { name: string }, MapRef>({ connection, hosts, specId, parts }, (shape) => {
       const { name, type, keySize, valueSize, maxEntries, keyLayout, valueLayout } = shape;
       const layouts = {
         ...(keyLayout === undefined ? {} : { keyLayout }),

@@ -4,6 +4,7 @@ import { available } from "../../provider/resources/closest";
 import type { ProgramStatus } from "../../provider/protocol/status";
 import type { LoadedMap } from "../../provider/resources/loaded-map";
 import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type Fleet, protectFleet } from "./fleet";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
 import { type EntrypointRef, makeRef, type MapRef, splitRef } from "./references";
 import { type CommonArgs, type LookupArgs, programError, Resource } from "./resource";
@@ -11,6 +12,8 @@ import { type CommonArgs, type LookupArgs, programError, Resource } from "./reso
 export interface ProgramArgs extends CommonArgs {
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection` of the configuration. */
   connection?: pulumi.Input<ConnectionArgs>;
+  /** Many hosts in place of one, by `fleet()`. */
+  hosts?: pulumi.Input<Fleet>;
   /**
    * Path of an ELF object (.o), or of C (.bpf.c) that clang compiles; or a FileAsset of one. Relative to the program.
    * Example: `"./bpf/filter.bpf.c"`.
@@ -62,18 +65,26 @@ export class Program extends Resource {
 
   /** What the object file holds; known in preview. */
   declare readonly object: pulumi.Output<CheckedObject>;
-  /** The loaded entrypoints by name: kernel id, tag, instructions that the verifier walked, pin. */
+  /**
+   * The loaded entrypoints by name: kernel id, tag, instructions that the verifier walked, pin. Of a fleet: what all hosts
+   * have alike, so no kernel ids.
+   */
   declare readonly entrypoints: pulumi.Output<Record<string, ProgramStatus>>;
-  /** The loaded maps by name: kernel id, pin. */
+  /** The loaded maps by name: kernel id, pin. Of a fleet: what all hosts have alike. */
   declare readonly loadedMaps: pulumi.Output<Record<string, LoadedMap>>;
 
   constructor(name: string, args: ProgramArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { connection, maps, ...rest } = args;
+    const { connection, hosts, maps, ...rest } = args;
     const shared = maps === undefined ? {} : { maps: mapParts(maps) };
     super(
       "Program",
       name,
-      { ...rest, ...shared, connection: connection && protectCredentials(connection) },
+      {
+        ...rest,
+        ...shared,
+        connection: connection && protectCredentials(connection),
+        hosts: hosts && protectFleet(hosts),
+      },
       ["object", "entrypoints", "loadedMaps"],
       options,
     );
@@ -140,7 +151,7 @@ export class Program extends Resource {
   }
 
   private get referred() {
-    return { connection: this.connection, specId: this.specId, parts: this.object };
+    return { connection: this.connection, hosts: this.hosts, specId: this.specId, parts: this.object };
   }
 }
 

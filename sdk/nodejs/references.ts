@@ -5,11 +5,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { ShortLayout } from "../../provider/resources/short-layout";
 import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type Fleet, protectFleet } from "./fleet";
 
 /** An entrypoint of a Program: what `program:` takes. */
 export interface EntrypointRef {
   /** How the host is reached that has it. */
-  connection: pulumi.Unwrap<ConnectionArgs>;
+  connection?: pulumi.Unwrap<ConnectionArgs>;
+  /** The hosts that have it, of a fleet. */
+  hosts?: pulumi.Unwrap<Fleet>;
   /** `[<owner>:]<project>/<stack>/Program/<name>`. */
   spec: string;
   /** Name of the C function. */
@@ -23,7 +26,9 @@ export interface EntrypointRef {
 /** A map of a Program or a Map: what `map:` takes. */
 export interface MapRef {
   /** How the host is reached that has it. */
-  connection: pulumi.Unwrap<ConnectionArgs>;
+  connection?: pulumi.Unwrap<ConnectionArgs>;
+  /** The hosts that have it, of a fleet. */
+  hosts?: pulumi.Unwrap<Fleet>;
   /** `[<owner>:]<project>/<stack>/<Kind>/<name>`. */
   spec: string;
   /** Name of the map in the object, or of the Map. */
@@ -46,50 +51,66 @@ export interface AttachmentRef {
   spec: string;
 }
 
+/** One of the two. */
 interface Located {
-  connection: pulumi.Unwrap<ConnectionArgs>;
+  connection?: pulumi.Unwrap<ConnectionArgs>;
+  hosts?: pulumi.Unwrap<Fleet>;
 }
 
 /** What a reference is made of: Outputs of the resource that it leads to. */
 interface Referred<Part> {
   connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
+  hosts: pulumi.Output<pulumi.Unwrap<Fleet>> | undefined;
   specId: pulumi.Output<string>;
   /** Known in preview. */
   parts: pulumi.Output<Part>;
 }
 
+/** References to parts of resources that are known to have one host: most, and they need no Outputs for `hosts`. */
+const onOneHost = new WeakSet<object>();
+
 /** As `pulumi.all`, which makes three times as many Outputs: a stack has a reference for every second resource. */
 export function makeRef<Part, Ref extends Located>(
-  { connection, specId, parts }: Referred<Part>,
-  name: (part: Part) => Omit<Ref, "connection" | "spec">,
+  { connection, hosts, specId, parts }: Referred<Part>,
+  name: (part: Part) => Omit<Ref, "connection" | "hosts" | "spec">,
 ): pulumi.Output<Ref> {
-  return connection.apply((way) =>
+  const way: pulumi.Output<unknown> = hosts ?? connection;
+  const ref = way.apply((value) =>
     specId.apply((spec) =>
-      (parts as pulumi.Output<unknown>).apply((part) => ({ connection: way, spec, ...name(part as Part) })),
+      (parts as pulumi.Output<unknown>).apply((part) => ({
+        [hosts === undefined ? "connection" : "hosts"]: value,
+        spec,
+        ...name(part as Part),
+      })),
     ),
   ) as unknown as pulumi.Output<Ref>;
+  if (hosts === undefined) onOneHost.add(ref);
+  return ref;
 }
 
 /**
- * A reference as two inputs, credentials protected. Names are no secret, although an Output that holds a credential is
+ * A reference as inputs, credentials protected. Names are no secret, although an Output that holds a credential is
  * one as a whole: taken out of it they stay readable in previews.
  */
 export function splitRef<T extends Located>(
   ref: pulumi.Input<T> | undefined,
 ): {
   connection?: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
-  part?: pulumi.Output<Omit<T, "connection">>;
+  hosts?: pulumi.Output<pulumi.Unwrap<Fleet>>;
+  part?: pulumi.Output<Omit<T, "connection" | "hosts">>;
 } {
   if (ref === undefined) return {}; // check says that it is needed; `get` has none
   const whole = (pulumi.Output.isInstance(ref) ? ref : pulumi.output(ref)) as pulumi.Output<T>;
+  const hosts = () => whole.apply(({ hosts: fleet }) => fleet && protectFleet(fleet as Fleet));
   return {
-    connection: whole.apply(({ connection }) => protectCredentials(connection)) as unknown as pulumi.Output<
-      pulumi.Unwrap<ConnectionArgs>
-    >,
+    connection: whole.apply(
+      ({ connection }) => connection && protectCredentials(connection),
+    ) as unknown as pulumi.Output<pulumi.Unwrap<ConnectionArgs>>,
+    ...(onOneHost.has(ref) ? {} : { hosts: hosts() as unknown as pulumi.Output<pulumi.Unwrap<Fleet>> }),
     part: pulumi
       .unsecret(whole)
-      .apply(({ connection: _connection, ...part }) => part) as unknown as pulumi.Output<
-      Omit<T, "connection">
+      .apply(({ connection: _connection, hosts: _hosts, ...part }) => part) as unknown as pulumi.Output<
+      Omit<T, "connection" | "hosts">
     >,
   };
 }

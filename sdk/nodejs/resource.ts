@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { formatSpecId } from "../../provider/protocol/spec-id";
 import { type ConnectionArgs, protectCredentials } from "./connection";
+import type { Fleet } from "./fleet";
 import { currentMode, pluginModeOnly, registrationOf } from "./mode";
 import { Provider } from "./provider";
 import { omitStackTexts } from "./stack-texts";
@@ -27,8 +28,10 @@ export interface LookupArgs {
 }
 
 export abstract class Resource extends pulumi.CustomResource {
-  /** How the host is reached. */
+  /** How the host is reached. Of a fleet: none. */
   declare readonly connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
+  /** The hosts of a fleet. */
+  declare readonly hosts: pulumi.Output<pulumi.Unwrap<Fleet>> | undefined;
   /** `[<owner>:]<project>/<stack>/<Kind>/<name>`: the resource's name on the host; it outlives renames and aliases. */
   declare readonly specId: pulumi.Output<string>;
 
@@ -39,7 +42,10 @@ export abstract class Resource extends pulumi.CustomResource {
   protected constructor(
     kind: string,
     name: string,
-    args: { connection?: pulumi.Input<ConnectionArgs> | undefined } & Record<string, unknown>,
+    args: {
+      connection?: pulumi.Input<ConnectionArgs> | undefined;
+      hosts?: pulumi.Input<Fleet> | undefined;
+    } & Record<string, unknown>,
     outputs: readonly string[],
     options: pulumi.CustomResourceOptions,
   ) {
@@ -52,7 +58,11 @@ export abstract class Resource extends pulumi.CustomResource {
     }
     const specId = lookedUp ? undefined : specIdOf(kind, name);
     if (specId !== undefined) takeName(kind, name, specId);
-    const declared = outputs.map((output) => [output, undefined]);
+    const { connection, hosts, ...own } = args;
+    const names = hosts === undefined ? outputs : [...outputs, "targets"];
+    const declared = names.map((output) => [output, undefined]);
+    // the plugin has the configuration too, and a provider's own before it
+    const oneHost = connection ?? (mode === "dynamic" ? defaultConnection() : undefined);
     const { type, properties, options: registered } = registrationOf(mode, kind, options);
     const restoreStackTexts = omitStackTexts();
     try {
@@ -61,9 +71,10 @@ export abstract class Resource extends pulumi.CustomResource {
         name,
         {
           ...Object.fromEntries(declared),
-          ...args,
-          // the plugin has the configuration too, and a provider's own before it
-          connection: args.connection ?? (mode === "dynamic" ? defaultConnection() : undefined),
+          ...own,
+          // what is here and stays undefined would be unknown in a preview, and with it what others inherit
+          ...(hosts === undefined ? { connection: oneHost } : { hosts }),
+          ...(hosts === undefined || connection === undefined ? {} : { connection }),
           specId,
           ...properties,
         },

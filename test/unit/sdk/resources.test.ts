@@ -250,7 +250,14 @@ describe("the SDK", () => {
   });
 
   it("exports what the docs name, and no more", () => {
-    assert.deepEqual(Object.keys(ebpf).sort(), ["Attachment", "Map", "MapEntries", "Program", "Provider"]);
+    assert.deepEqual(Object.keys(ebpf).sort(), [
+      "Attachment",
+      "Map",
+      "MapEntries",
+      "Program",
+      "Provider",
+      "fleet",
+    ]);
     const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Record<string, unknown> };
     assert.ok("./provider/dynamic" in manifest.exports);
   });

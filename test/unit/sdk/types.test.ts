@@ -54,8 +54,8 @@ describe("types of the SDK", () => {
     holds<Same<keyof ProgramArgs, Written<ProgramInputs>>>();
     holds<Same<keyof MapArgs, Written<MapInputs>>>();
     // the SDK knows by itself whether rows are secret, and takes the connection from the map or program
-    holds<Same<keyof MapEntriesArgs, Written<MapEntriesInputs, "connection" | "secret">>>();
-    holds<Same<keyof AttachmentArgs, Written<AttachmentInputs, "connection">>>();
+    holds<Same<keyof MapEntriesArgs, Written<MapEntriesInputs, "connection" | "hosts" | "secret">>>();
+    holds<Same<keyof AttachmentArgs, Written<AttachmentInputs, "connection" | "hosts">>>();
     holds<Same<keyof ConnectionArgs, keyof z.output<typeof connectionSchema>>>();
     holds<Same<keyof ProxyConnectionArgs, keyof z.output<typeof proxySchema>>>();
     holds<Same<keyof XdpArgs, HookInputs<"xdp">>>();
@@ -64,10 +64,13 @@ describe("types of the SDK", () => {
     holds<Same<keyof CgroupArgs, HookInputs<"cgroup">>>();
     holds<Same<keyof TracepointArgs, HookInputs<"tracepoint">>>();
     holds<Same<keyof RawTracepointArgs, HookInputs<"rawTracepoint">>>();
-    holds<Same<keyof EntrypointRef, keyof CheckedProgramRef | "connection">>();
-    holds<Same<keyof MapRef, keyof CheckedMapRef | "connection">>();
+    holds<Same<keyof EntrypointRef, keyof CheckedProgramRef | "connection" | "hosts">>();
+    holds<Same<keyof MapRef, keyof CheckedMapRef | "connection" | "hosts">>();
     holds<
-      Same<keyof CommonInputs, "connection" | "specId" | "drift" | "onUnreachable" | "onUnreachableReason">
+      Same<
+        keyof CommonInputs,
+        "connection" | "hosts" | "specId" | "drift" | "onUnreachable" | "onUnreachableReason"
+      >
     >();
   });
 });
