@@ -8,7 +8,8 @@
  */
 export function omitStackTexts(): () => void {
   const { prepareStackTrace, stackTraceLimit } = Error;
-  if (process.env["PULUMI_DEBUG_PROMISE_LEAKS"] !== undefined) return () => undefined;
+  const wanted = process.env["PULUMI_DEBUG_PROMISE_LEAKS"] !== undefined || stackTraceLimit === Infinity;
+  if (wanted) return () => undefined;
   Error.prepareStackTrace = (error, frames) => {
     if (Error.stackTraceLimit === stackTraceLimit) return "";
     if (prepareStackTrace !== undefined) return prepareStackTrace(error, frames) as unknown;
