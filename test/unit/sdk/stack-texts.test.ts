@@ -29,6 +29,6 @@ describe("omitStackTexts", () => {
     } finally {
       restore();
     }
-    assert.match(position ?? "", /\n +at .*stack-texts\.test\.ts:29:/);
+    assert.match(position ?? "", /\n +at .*stack-texts\.test\.ts:28:/);
   });
 });
