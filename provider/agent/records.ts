@@ -39,6 +39,16 @@ export interface Record {
   programs: { [entrypoint: string]: ProgramRecord };
   maps: { [map: string]: MapRecord };
   links: { [link: string]: LinkRecord };
+  /** What was here before this Spec, to roll back to; `null`: nothing. Absent: nobody asked to keep it. */
+  previous?: Generation | null;
+  /** To be removed as soon as no other Record refers to it. */
+  leaving?: true;
+}
+
+/** A Spec with the inputs it came from: all that another apply of it needs, besides its blobs. */
+export interface Generation {
+  spec: Spec;
+  inputs: unknown;
 }
 
 export interface ProgramRecord {

@@ -20,6 +20,8 @@ export interface References {
   maps: MapRef[];
   links: LinkPart[];
   blobs: string[];
+  /** It is to go once nobody refers to it. */
+  leaving?: true;
 }
 
 export class ReferenceIndex {
@@ -43,6 +45,14 @@ export class ReferenceIndex {
       .filter((entry) => entry.id !== id);
   }
 
+  /** The next that waited to go, and may. */
+  nextLeaving(): References | undefined {
+    for (const entry of this.#entries.values()) {
+      if (entry.leaving === true && this.referrersOf(entry.id).length === 0) return entry;
+    }
+    return undefined;
+  }
+
   all(): Iterable<References> {
     return this.#entries.values();
   }
@@ -57,7 +67,7 @@ export class ReferenceIndex {
   update(id: string, record: Record | null, sequence: number): void {
     const name = `${pathPart(id)}.json`;
     this.forget(name);
-    if (record !== null) this.remember(name, referencesOf(record.spec, this.blobs));
+    if (record !== null) this.remember(name, referencesOfRecord(record, this.blobs));
     this.#builtAt = this.stamp(sequence + 1);
   }
 
@@ -73,7 +83,7 @@ export class ReferenceIndex {
     const stamp = this.stamp(sequence);
     for (const name of this.records.files()) {
       try {
-        this.remember(name, referencesOf(this.records.readFile(name).spec, this.blobs));
+        this.remember(name, referencesOfRecord(this.records.readFile(name), this.blobs));
       } catch (error) {
         if (!EbpfError.is(error, "record", "not-found")) throw error;
         this.#damaged = true;
@@ -105,6 +115,13 @@ export class ReferenceIndex {
     this.#entries.delete(name);
     for (const target of targetsOf(entry)) this.#referrers.get(target)?.delete(name);
   }
+}
+
+/** What can be rolled back to keeps its blobs, but refers to nothing: others may go, and then it cannot come back. */
+function referencesOfRecord({ spec, previous, leaving }: Record, blobs: Blobs): References {
+  const references = { ...referencesOf(spec, blobs), ...(leaving === undefined ? {} : { leaving }) };
+  if (previous === undefined || previous === null) return references;
+  return { ...references, blobs: [...references.blobs, ...referencesOf(previous.spec, blobs).blobs] };
 }
 
 export function referencesOf(spec: Spec, blobs: Blobs): References {

@@ -11,6 +11,8 @@ import {
   type ApplyParams,
   type HelloResult,
   type RemoveParams,
+  type RollBackParams,
+  type RollBackResult,
   type TestRunParams,
 } from "../protocol/messages";
 import type { CallContext, Handlers } from "../protocol/rpc";
@@ -25,11 +27,13 @@ import { apply } from "./reconcile/apply";
 import { withHandles } from "./reconcile/handles";
 import type { Report } from "./reconcile/map-contents";
 import { observe } from "./reconcile/observe";
-import { finishRemoval, remove } from "./reconcile/remove";
+import { finishRemoval, remove, takeOff } from "./reconcile/remove";
 import { openProgram } from "./reconcile/resolve";
+import { rollBack } from "./reconcile/roll-back";
 import { recover } from "./reconcile/transaction";
 import { referencesOf } from "./references";
 import { restore } from "./restore";
+import { runCommand } from "./run";
 
 export interface Session {
   handlers: Handlers;
@@ -44,6 +48,8 @@ export function openSession(host: Host): Session {
     apply: (params, context) => applyAlone(host, params, context),
     observe: ({ id }) => observe(host, id),
     remove: (params, context) => removeAlone(host, params, context),
+    rollBack: (params, context) => rollBackAlone(host, params, context),
+    run: (params, { signal }) => runCommand(params, signal),
     list: () => host.records.list(),
     "blob.has": ({ digests }) => host.blobs.missing(digests),
     "blob.put": async ({ blobs }) => {
@@ -121,6 +127,25 @@ function removeAlone(host: Host, params: RemoveParams, context: CallContext) {
   return alone(host, "remove", params.id, context, async (held, report) => {
     const result = await remove(host, params, report);
     if (result.removed) {
+      host.references.update(params.id, host.records.read(params.id), held.sequence);
+      // what only it referred to may have waited to go too
+      for (let next = host.references.nextLeaving(); next; next = host.references.nextLeaving()) {
+        const record = host.records.read(next.id);
+        if (record !== null) await takeOff(host, record, report);
+        host.references.update(next.id, null, held.sequence);
+      }
+      collectBlobs(host);
+    } else if (params.whenUnused === true) {
+      host.references.update(params.id, host.records.read(params.id), held.sequence);
+    }
+    return result;
+  });
+}
+
+function rollBackAlone(host: Host, params: RollBackParams, context: CallContext): Promise<RollBackResult> {
+  return alone(host, "apply", params.id, context, async (held, report) => {
+    const result = await rollBack(host, params, report);
+    if (result.rolledBack) {
       host.references.update(params.id, host.records.read(params.id), held.sequence);
       collectBlobs(host);
     }

@@ -17,6 +17,10 @@ export interface AgentVerbs {
   /** `null`: no Record and no pin. */
   observe(params: { id: string }): ObserveResult | null;
   remove(params: RemoveParams): RemoveResult;
+  /** Back to what `keepPrevious` kept. */
+  rollBack(params: RollBackParams): RollBackResult;
+  /** A command of the operator's, such as a rollout's health check. */
+  run(params: RunParams): RunResult;
   list(params: Record<string, never>): RecordSummary[];
   /** Which of the digests the host lacks. */
   "blob.has"(params: { digests: string[] }): string[];
@@ -85,6 +89,8 @@ export interface ApplyParams {
   inputs: unknown;
   /** Minted by each create, kept by updates. A create over an existing Record adopts it and takes this one. */
   incarnation: string;
+  /** Keeps the Spec that was there before, with its blobs, until an apply of another one without this. */
+  keepPrevious?: boolean;
 }
 
 export interface ObserveResult {
@@ -95,12 +101,46 @@ export interface ObserveResult {
 export interface RemoveParams {
   id: string;
   incarnation: string;
+  /**
+   * While another Record refers to it, it stays without an error, and goes with the last of those. An apply in between
+   * keeps it.
+   */
+  whenUnused?: boolean;
 }
 
 export interface RemoveResult {
   /** false: nothing was there, or the Record belongs to a later incarnation. */
   removed: boolean;
   reason?: string;
+}
+
+export interface RollBackParams {
+  id: string;
+  incarnation: string;
+  /** What is to be undone: a Record of another Spec is left as it is. */
+  specDigest: string;
+}
+
+export interface RollBackResult {
+  rolledBack: boolean;
+  /** Why not. */
+  reason?: string;
+  /** What the host now holds; absent: nothing, as before. */
+  restored?: ObserveResult;
+}
+
+export interface RunParams {
+  /** For `sh -c`, as the agent's user: root. */
+  command: string;
+  timeoutSeconds: number;
+}
+
+export interface RunResult {
+  /** `null`: it was ended by a signal, or ran out of time. */
+  exitCode: number | null;
+  timedOut: boolean;
+  /** The end of what it wrote to stdout and stderr. */
+  output: string;
 }
 
 export interface RecordSummary {

@@ -41,6 +41,7 @@ export async function apply(host: Host, params: ApplyParams, report: Report): Pr
       programs: recordsOf(preparation.programs),
       maps: recordsOf(preparation.maps),
       links: preparation.links,
+      ...previousOf(record, specDigest, params),
     };
     const { changes, snapshots, notes, revision } = preparation;
     const work = {
@@ -73,11 +74,26 @@ export async function apply(host: Host, params: ApplyParams, report: Report): Pr
 function restate(host: Host, record: Record, { inputs, incarnation }: ApplyParams, status: Status): Status {
   if (
     record.incarnation === incarnation &&
+    record.leaving === undefined &&
     canonicalJson(record.inputs ?? null) === canonicalJson(inputs ?? null)
   )
     return status;
-  host.records.write({ ...record, inputs, incarnation, appliedAt: new Date().toISOString() });
+  const { leaving: _leaving, ...staying } = record;
+  host.records.write({ ...staying, inputs, incarnation, appliedAt: new Date().toISOString() });
   return { ...status, incarnation };
+}
+
+/** The same Spec once more, after a reboot or drift, is no new generation. */
+function previousOf(
+  record: Record | null,
+  specDigest: string,
+  { keepPrevious }: ApplyParams,
+): Pick<Record, "previous"> {
+  if (record?.specDigest === specDigest) {
+    return record.previous === undefined ? {} : { previous: record.previous };
+  }
+  if (keepPrevious !== true) return {};
+  return { previous: record === null ? null : { spec: record.spec, inputs: record.inputs } };
 }
 
 async function prepareOrFail(

@@ -20,10 +20,13 @@ import { dropEntries, stillUsed } from "./prepare-entries";
 import { appliedHook } from "./prepare-links";
 import { transact } from "./transaction";
 
-/** The caller holds the host's lock. Fails with `conflict` when another Record refers to the Spec. */
+/**
+ * The caller holds the host's lock. When another Record refers to the Spec it fails with `conflict`, or marks the Record
+ * to go later.
+ */
 export async function remove(
   host: Host,
-  { id, incarnation }: RemoveParams,
+  { id, incarnation, whenUnused }: RemoveParams,
   report: Report,
 ): Promise<RemoveResult> {
   const record = host.records.read(id);
@@ -39,7 +42,11 @@ export async function remove(
     };
   }
   const [referrer] = host.references.referrersOf(id);
-  if (referrer !== undefined) throw stillUsed(`remove ${id}`, referrer.id);
+  if (referrer !== undefined) {
+    if (whenUnused !== true) throw stillUsed(`remove ${id}`, referrer.id);
+    if (record.leaving === undefined) host.records.write({ ...record, leaving: true });
+    return { removed: false, reason: `it goes as soon as ${referrer.id} does` };
+  }
   await takeOff(host, record, report);
   return { removed: true };
 }
