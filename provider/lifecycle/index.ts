@@ -10,7 +10,7 @@ import { EbpfError, type Problem } from "../errors";
 import { parseSpecId } from "../protocol/spec-id";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { OpenSources } from "../sources/source";
-import { hostLabel } from "../transport/connection";
+import { type Connection, hostLabel } from "../transport/connection";
 import type { OpenSession } from "../transport/session";
 import { apply, type Tools } from "./apply";
 import { type Call, during } from "./call";
@@ -21,13 +21,14 @@ import { type Diff, diffInputs, isHostlessOnly } from "./diff";
 import { createNameGuard } from "./name-guard";
 import { observe } from "./observe";
 import { createPlanner } from "./plan";
+import { previewOutputs } from "./preview";
 import { type Properties, stateOf, type State, withoutHostless } from "./state";
 
 export type { Call, Severity } from "./call";
 export { readSettings, type Settings } from "./credentials";
 export type { ChangeKind, Diff } from "./diff";
 export { PartialError, type Properties } from "./state";
-export { UNKNOWN } from "./unknowns";
+export { UNKNOWN } from "../resources/unknown";
 
 export interface CheckOutcome {
   inputs: Properties;
@@ -41,6 +42,17 @@ export interface Lifecycle {
   check(kind: string, olds: Properties | undefined, news: Properties, call?: Call): Promise<CheckOutcome>;
   /** No I/O. `olds` are outputs. Fails with `invalid` for a state without its essentials. */
   diff(kind: string, id: string, olds: Properties, news: Properties, ignoreChanges?: readonly string[]): Diff;
+  /**
+   * The outputs of a create (`id` and `olds` undefined) or an update, with UNKNOWN for what only doing it can tell.
+   * Changes nothing. Fails with `invalid` when the host says that the apply would fail.
+   */
+  preview(
+    kind: string,
+    id: string | undefined,
+    olds: Properties | undefined,
+    news: Properties,
+    call?: Call,
+  ): Promise<Properties>;
   /** Fails with PartialError when the host may have done it, but could not say so. */
   create(kind: string, inputs: Properties, call?: Call): Promise<{ id: string; outputs: Properties }>;
   /** Also finishes what a create left half-done. Fails like create. */
@@ -61,12 +73,17 @@ export interface LifecycleOptions {
   openSession: OpenSession;
   openSources: OpenSources;
   settings: Settings;
+  /**
+   * Which call of a preview asks the host: `preview` where the engine makes it, `check` (default) where the engine
+   * does not. The other leaves the host alone.
+   */
+  planAt?: "check" | "preview";
   /** Where calls report that bring no way of their own. */
   report: Call["report"];
 }
 
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
-  const { openSession, openSources, settings } = options;
+  const { openSession, openSources, settings, planAt = "check" } = options;
   const toolsOf = (call: Call = options): Tools => ({
     openSources,
     open: ({ connection }) => {
@@ -103,12 +120,15 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const { inputs, problems, complete } = await checkInputs(definition, olds, news, openSources);
     if (problems.length > 0 || complete === undefined) return { inputs, failures: problems };
     const unchanged = olds !== undefined && !diffInputs(definition, olds, inputs).changes;
-    if (unchanged || applying || settings.preview === "offline") return { inputs, failures: [] };
+    if (unchanged || applying || planAt !== "check" || settings.preview === "offline") {
+      return { inputs, failures: [] };
+    }
     const { checked, sources } = complete;
     const connection = withCredentials(checked.connection, settings);
     const blame = (error: EbpfError) => definition.blame?.(error, checked);
     const spec = definition.compile(checked);
-    return { inputs, failures: await planner.plan(connection, spec, sources, blame, call) };
+    const { problems: failures } = await planner.plan(connection, spec, sources, blame, call);
+    return { inputs, failures };
   }
 
   return {
@@ -126,6 +146,20 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     diff(kind, id, olds, news, ignoreChanges) {
       const definition = definitionOf(kind);
       return diffInputs(definition, { ...stateOf(kind, id, olds) }, news, ignoreChanges);
+    },
+
+    async preview(kind, id, olds, news, call = options) {
+      const definition = definitionOf(kind);
+      const state = olds === undefined ? undefined : stateOf(kind, id ?? "", olds);
+      if (olds !== undefined && isHostlessOnly(diffInputs(definition, olds, news)))
+        return { ...withoutHostless(olds), ...news };
+      const tools = {
+        openSources,
+        ...(settings.preview === "offline" ? {} : { planner }),
+        reach: (connection: Connection) => withCredentials(connection, settings),
+        call,
+      };
+      return previewOutputs(tools, definition, state?.incarnation, news);
     },
 
     async create(kind, inputs, call) {

@@ -25,7 +25,14 @@ export interface Planner {
     sources: Source[],
     blame: (error: EbpfError) => string | undefined,
     call: Call,
-  ): Promise<Problem[]>;
+  ): Promise<PlanOutcome>;
+}
+
+export interface PlanOutcome {
+  /** Why an apply would fail. */
+  problems: Problem[];
+  /** Undefined where the host could not be asked. */
+  result?: PlanResult;
 }
 
 export function createPlanner(openSession: OpenSession): Planner {
@@ -58,7 +65,7 @@ export function createPlanner(openSession: OpenSession): Planner {
       let opening = hosts.get(host);
       if (opening === undefined) hosts.set(host, (opening = dial(connection, host, call)));
       const session = await opening;
-      if (session === undefined) return [];
+      if (session === undefined) return { problems: [] };
 
       const place = { host, kernel: session.hello.kernel };
       const key = `${host} ${session.hello.kernel} ${digestOf(spec)}`;
@@ -73,7 +80,7 @@ export function createPlanner(openSession: OpenSession): Planner {
         report(`${host} cannot be asked any more (${error.message}): not planned there`, "warning");
         return undefined;
       });
-      if (result === undefined) return [];
+      if (result === undefined) return { problems: [] };
 
       const { name } = parseSpecId(spec.id);
       if (first) {
@@ -82,12 +89,13 @@ export function createPlanner(openSession: OpenSession): Planner {
           report(`${name}: on ${host}: ${part === undefined ? "" : `${part}: `}${message}`, "warning");
         }
       }
-      return result.problems
+      const problems = result.problems
         .map((wire) => EbpfError.fromWire(wire))
         .map((error) => ({
           property: error.context.property ?? blame(error) ?? "",
           reason: describe(error, place),
         }));
+      return { problems, result };
     },
   };
 }

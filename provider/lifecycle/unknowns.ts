@@ -1,8 +1,6 @@
 /** Values that a preview does not know yet. */
 import type { Problem } from "../errors";
-
-/** What the engine sends in place of such a value, at any depth (sdk/go/common/resource/plugin/rpc.go). */
-export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+import { UNKNOWN } from "../resources/unknown";
 
 export type Path = readonly (string | number)[];
 

@@ -6,6 +6,7 @@ import { type HookName, hookNames, hooks } from "./attachments";
 import type { AttachmentHook } from "./attachments/hook";
 import { programRefSchema } from "./references";
 import { commonInputs, type ResourceDefinition } from "./resource";
+import { UNKNOWN } from "./unknown";
 
 const inputs = z
   .strictObject({
@@ -67,6 +68,8 @@ export const attachment: ResourceDefinition<AttachmentInputs> = {
     return below(hook.finds[what]);
   },
   outputs: (_checked, status) => ({ link: status.links["link"] ?? null }),
+  preview: () => ({ link: UNKNOWN }),
+  refs: (checked) => ({ ref: checked === undefined ? UNKNOWN : { spec: checked.specId } }),
 };
 
 /** The one hook that the schema let pass. */

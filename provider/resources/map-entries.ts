@@ -10,6 +10,7 @@ import { holdsReferences, unfitMap } from "./entry-maps";
 import { mapRefSchema } from "./references";
 import { commonInputs, type ResourceDefinition } from "./resource";
 import { fullLayout, type ShortLayout } from "./short-layout";
+import { UNKNOWN } from "./unknown";
 
 const formats = ["be", "ipv4", "ipv6", "cidr4", "cidr6", "mac", "hex", "text"] as const satisfies Format[];
 
@@ -159,6 +160,11 @@ export const mapEntries: ResourceDefinition<MapEntriesInputs, CheckedMapEntries>
   outputs({ content }, { entries }) {
     const count = content.count + content.references.length;
     return { rows: { count, matching: entries["entries"]?.matching ?? 0 } };
+  },
+  preview(checked) {
+    if (checked === undefined) return { content: UNKNOWN, rows: UNKNOWN };
+    const { count, references } = checked.content;
+    return { rows: { count: count + references.length, matching: UNKNOWN } };
   },
 };
 

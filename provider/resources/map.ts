@@ -11,6 +11,7 @@ import { loadedMap } from "./loaded-map";
 import { objectInfo } from "./object-info";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
 import { fullLayout } from "./short-layout";
+import { UNKNOWN } from "./unknown";
 
 export const mapTypeSchema = z.enum(MAP_TYPES).meta({ typeName: "MapType" });
 
@@ -134,6 +135,18 @@ export const map: ResourceDefinition<MapInputs, CheckedMapInputs> = {
   outputs({ shape }, { maps }) {
     const status = maps[shape.name];
     return { status: status === undefined ? null : loadedMap(status) };
+  },
+  preview: (checked) => ({ ...(checked === undefined ? { shape: UNKNOWN } : {}), status: UNKNOWN }),
+  refs(checked) {
+    if (checked === undefined) return { ref: UNKNOWN };
+    const { name, type, keySize, valueSize, maxEntries, keyLayout, valueLayout } = checked.shape;
+    const layouts = {
+      ...(keyLayout === undefined ? {} : { keyLayout }),
+      ...(valueLayout === undefined ? {} : { valueLayout }),
+    };
+    return {
+      ref: { spec: checked.specId, map: name, type, keySize, valueSize, maxEntries, ...layouts },
+    };
   },
   replaces(olds, news) {
     const before = (olds as Partial<CheckedMapInputs>).shape?.type;

@@ -10,6 +10,7 @@ import { type CheckedObject, objectInfo } from "./object-info";
 import { mapRefSchema } from "./references";
 import { fullLayout, shortLayout } from "./short-layout";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
+import { UNKNOWN } from "./unknown";
 
 const inputs = z.strictObject({
   ...commonInputs,
@@ -121,6 +122,30 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
     entrypoints: programs,
     loadedMaps: Object.fromEntries(Object.entries(maps).map(([name, status]) => [name, loadedMap(status)])),
   }),
+  preview(checked, plan) {
+    if (checked === undefined) return { object: UNKNOWN, entrypoints: UNKNOWN, loadedMaps: UNKNOWN };
+    const planned = Object.entries(checked.object.entrypoints).map(([name, { type }]) => [
+      name,
+      {
+        programId: UNKNOWN,
+        tag: UNKNOWN,
+        type,
+        verifiedInstructions: plan?.programs[name]?.verifiedInstructions ?? UNKNOWN,
+        jitedBytes: plan?.programs[name]?.jitedBytes ?? UNKNOWN,
+        pin: UNKNOWN,
+      },
+    ]);
+    return { entrypoints: Object.fromEntries(planned), loadedMaps: UNKNOWN };
+  },
+  refs(checked) {
+    if (checked === undefined) return { entrypointRefs: UNKNOWN, mapRefs: UNKNOWN };
+    const { specId: spec, object } = checked;
+    const named = <Part extends object>(kind: "entrypoint" | "map", parts: Record<string, Part>) =>
+      Object.fromEntries(
+        Object.entries(parts).map(([name, part]) => [name, { spec, [kind]: name, ...part }]),
+      );
+    return { entrypointRefs: named("entrypoint", object.entrypoints), mapRefs: named("map", object.maps) };
+  },
   settle(olds, news) {
     const before = (olds as Partial<CheckedProgram>).object;
     if (before === undefined || news.object === undefined) return news;

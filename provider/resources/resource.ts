@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { EbpfError, Problem } from "../errors";
+import type { PlanResult } from "../protocol/messages";
 import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { Source, SourceRequest } from "../sources/source";
@@ -75,6 +76,16 @@ export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Ch
   compile(checked: Checked): Spec;
   /** Outputs besides the checked inputs. Kernel ids and counters go here; diff ignores them. */
   outputs(checked: Checked, status: Status): Record<string, unknown>;
+  /**
+   * All outputs, as a preview knows them: UNKNOWN for what only the kernel can say, and for what `resolve` adds where
+   * `checked` is undefined, because an input is unknown. `plan` is undefined where no host was asked.
+   */
+  preview(checked: Checked | undefined, plan: PlanResult | undefined): Record<string, unknown>;
+  /**
+   * References to the parts of the resource, as inputs of others take them, for languages without our own SDK. Of
+   * undefined: UNKNOWN each. Kinds that nobody refers to have none.
+   */
+  refs?(checked: Checked | undefined): Record<string, unknown>;
   /**
    * The new inputs as diff compares them: a difference that means nothing is taken from the old ones (the blob of
    * a C source whose text is the same, compiled by another clang).
