@@ -23,6 +23,10 @@ import { bundleDigest } from "./layout";
 import type { Held } from "./lock";
 import { plan } from "./plan";
 import { probe } from "./probe";
+import { readEntries } from "./queries/entries";
+import { queryHook } from "./queries/hook";
+import { showMap } from "./queries/map";
+import { showProgram } from "./queries/program";
 import { apply } from "./reconcile/apply";
 import { withHandles } from "./reconcile/handles";
 import type { Report } from "./reconcile/map-contents";
@@ -61,6 +65,10 @@ export function openSession(host: Host): Session {
     testRun: (params) => testRun(host, params),
     restore: ({ ids }, context) =>
       restore(host, ids, (params) => applyAlone(host, params, context, "restore")),
+    "program.show": ({ program }) => showProgram(host, program),
+    "map.show": ({ map }) => showMap(host, map),
+    "entries.read": (params) => readEntries(host, params),
+    "hook.query": (place) => queryHook(host, place),
   };
   return { handlers: explained(handlers), close: () => close(host) };
 }

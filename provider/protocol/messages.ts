@@ -4,6 +4,16 @@
  * `Uint8Array` values travel as binary bodies (see rpc framing), everything else is JSON.
  */
 import type { WireError } from "../errors";
+import type {
+  EntriesReadParams,
+  EntriesReadResult,
+  HookPlace,
+  HookQueryResult,
+  MapShowResult,
+  MapTarget,
+  ProgramFacts,
+  ProgramTarget,
+} from "./queries";
 import type { Spec } from "./spec";
 import type { Status } from "./status";
 
@@ -30,6 +40,10 @@ export interface AgentVerbs {
   testRun(params: TestRunParams): TestRunResult;
   /** Brings recorded Specs back after a reboot, all or the named ones. */
   restore(params: { ids?: string[] }): RestoreResult[];
+  "program.show"(params: { program: ProgramTarget }): ProgramFacts;
+  "map.show"(params: { map: MapTarget }): MapShowResult;
+  "entries.read"(params: EntriesReadParams): EntriesReadResult;
+  "hook.query"(params: HookPlace): HookQueryResult;
 }
 
 export type Verb = keyof AgentVerbs;

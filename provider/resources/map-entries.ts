@@ -14,6 +14,20 @@ import { UNKNOWN } from "./unknown";
 
 const formats = ["be", "ipv4", "ipv6", "cidr4", "cidr6", "mac", "hex", "text"] as const satisfies Format[];
 
+export const formatsSchema = z
+  .record(
+    z.string().regex(/^(key|value)($|\.)/, "must be key, value, or a path below them"),
+    z.enum(formats).meta({ typeName: "Format" }),
+  )
+  .default({})
+  .meta({
+    description:
+      "How members read as text where C does not say so: an address in a plain `__u32`, in network byte order. " +
+      "By path: `key`, `value.peer`.",
+    default: {},
+    example: { key: "ipv4" },
+  });
+
 const rowSchema = z
   .strictObject({
     key: z.unknown().meta({ description: "Plain JSON of the key's C type." }),
@@ -60,19 +74,7 @@ const inputs = z
           "`seed`: as `own`, but written once; what the data plane does with them later is no drift.",
         default: "own",
       }),
-    formats: z
-      .record(
-        z.string().regex(/^(key|value)($|\.)/, "must be key, value, or a path below them"),
-        z.enum(formats).meta({ typeName: "Format" }),
-      )
-      .default({})
-      .meta({
-        description:
-          "How members read as text where C does not say so: an address in a plain `__u32`, in network byte order. " +
-          "By path: `key`, `value.peer`.",
-        default: {},
-        example: { key: "ipv4" },
-      }),
+    formats: formatsSchema,
     secret: z.boolean().default(false).meta({
       description: "Values are not shown in messages of drift.",
       default: false,

@@ -10,7 +10,25 @@ import { type CheckedObject, objectInfo } from "./object-info";
 import { mapRefSchema } from "./references";
 import { fullLayout, shortLayout } from "./short-layout";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
-import { UNKNOWN } from "./unknown";
+import { isKnown, UNKNOWN } from "./unknown";
+
+export const includesSchema = z
+  .array(z.string().min(1))
+  .default([])
+  .meta({
+    description: "Directories for clang's -I. For C only.",
+    default: [],
+    example: ["./bpf/include"],
+  });
+
+export const definesSchema = z
+  .record(z.string(), z.string())
+  .default({})
+  .meta({
+    description: "Macros for clang's -D. For C only.",
+    default: {},
+    example: { MAX_FLOWS: "1024" },
+  });
 
 const inputs = z.strictObject({
   ...commonInputs,
@@ -18,22 +36,8 @@ const inputs = z.strictObject({
     description: "Path of an ELF object (.o), or of C (.bpf.c) that clang compiles. Relative to the program.",
     example: "./bpf/filter.bpf.c",
   }),
-  includes: z
-    .array(z.string().min(1))
-    .default([])
-    .meta({
-      description: "Directories for clang's -I. For C only.",
-      default: [],
-      example: ["./bpf/include"],
-    }),
-  defines: z
-    .record(z.string(), z.string())
-    .default({})
-    .meta({
-      description: "Macros for clang's -D. For C only.",
-      default: {},
-      example: { MAX_FLOWS: "1024" },
-    }),
+  includes: includesSchema,
+  defines: definesSchema,
   load: z
     .array(z.string().min(1))
     .min(1)
@@ -138,8 +142,8 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
     return { entrypoints: Object.fromEntries(planned), loadedMaps: UNKNOWN };
   },
   refs(checked) {
-    if (checked === undefined) return { entrypointRefs: UNKNOWN, mapRefs: UNKNOWN };
     const { specId: spec, object } = checked;
+    if (!isKnown(object)) return { entrypointRefs: UNKNOWN, mapRefs: UNKNOWN };
     const named = <Part extends object>(kind: "entrypoint" | "map", parts: Record<string, Part>) =>
       Object.fromEntries(
         Object.entries(parts).map(([name, part]) => [name, { spec, [kind]: name, ...part }]),
@@ -151,6 +155,9 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
     if (before === undefined || news.object === undefined) return news;
     if (versionOf(before) !== versionOf(news.object)) return news;
     return { ...news, object: { ...news.object, blob: before.blob } };
+  },
+  version({ object: { sourceDigest: _digest, ...object }, ...rest }) {
+    return { ...rest, object: { ...object, blob: versionOf({ ...object, sourceDigest: _digest }) } };
   },
 };
 

@@ -7,7 +7,7 @@ import type { CgroupAttach, CgroupHook } from "../../protocol/hooks";
 import { checkProgramType, detachLink, detached, updateLink } from "./findings";
 import type { HookFile, HookScope } from "./hook";
 
-const KERNEL: Record<CgroupAttach, { attachType: AttachType; programType: string }> = {
+export const CGROUP_HOOKS: Record<CgroupAttach, { attachType: AttachType; programType: string }> = {
   "skb/ingress": { attachType: "cgroup_inet_ingress", programType: "cgroup_skb" },
   "skb/egress": { attachType: "cgroup_inet_egress", programType: "cgroup_skb" },
   bind4: { attachType: "cgroup_inet4_bind", programType: "cgroup_sock_addr" },
@@ -32,15 +32,15 @@ const describe = ({ attach, path }: CgroupHook): string => `${attach} of cgroup 
 
 export const cgroup: HookFile<CgroupHook> = {
   type: "cgroup",
-  programTypes: [...new Set(Object.values(KERNEL).map(({ programType }) => programType))],
+  programTypes: [...new Set(Object.values(CGROUP_HOOKS).map(({ programType }) => programType))],
   exchange: "update",
   describe,
 
   plan(scope, hook, program, mine) {
-    const problems = checkProgramType(describe(hook), [KERNEL[hook.attach].programType], program);
+    const problems = checkProgramType(describe(hook), [CGROUP_HOOKS[hook.attach].programType], program);
     if (!scope.kernelAtLeast(5, 7)) problems.push(tooOld(scope, hook));
     try {
-      checkCgroup(hook);
+      checkCgroup(hook.path);
       const owner = mine === null ? exclusiveOwner(scope, hook) : null;
       if (owner !== null) problems.push(owned(hook, owner));
     } catch (error) {
@@ -54,10 +54,10 @@ export const cgroup: HookFile<CgroupHook> = {
   },
 
   attach(scope, hook, program) {
-    checkCgroup(hook);
+    checkCgroup(hook.path);
     const directory = fs.openSync(hook.path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
     try {
-      const { attachType } = KERNEL[hook.attach];
+      const { attachType } = CGROUP_HOOKS[hook.attach];
       const link = LinkHandle.create(program, { type: "cgroup", cgroupFd: directory, attachType });
       const { id, programId } = link.info();
       const facts = { cgroupId: cgroupId(hook.path) };
@@ -89,11 +89,12 @@ export const cgroup: HookFile<CgroupHook> = {
 };
 
 /** The kernel's id of a cgroup is its directory's inode; kernfs, 64 bits. */
-function cgroupId(path: string): string {
+export function cgroupId(path: string): string {
   return String(fs.statSync(path, { bigint: true }).ino);
 }
 
-function checkCgroup({ path }: CgroupHook): void {
+/** Fails with `not-found`, or with `invalid` for what is no cgroup v2. */
+export function checkCgroup(path: string): void {
   if (!fs.existsSync(path)) {
     throw new EbpfError("not-found", `find cgroup ${path}: no such directory`, {
       what: "cgroup",
@@ -129,7 +130,7 @@ function exclusiveOwner(scope: HookScope, { path: own, attach }: CgroupHook): st
   for (let place = own; isOnFileSystem(place, "cgroup2"); place = path.dirname(place)) {
     const directory = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
     try {
-      const { programs, attachFlags } = queryCgroup(directory, KERNEL[attach].attachType);
+      const { programs, attachFlags } = queryCgroup(directory, CGROUP_HOOKS[attach].attachType);
       if (attachFlags & BPF_F_ALLOW_MULTI) return null;
       const [first] = programs;
       if (first === undefined) continue;
