@@ -14,9 +14,9 @@ import {
   rmSync,
 } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
+import { buildGo, hasGo, pulumiFlags, pulumiModule, pulumiVersion as version } from "./go-build.mjs";
 import { cache, root, run, SetupError, step, succeeds } from "./step.mjs";
 
-const version = "3.259.0";
 /** The last language host inside the SDK's module; later ones are modules of their own. It runs under any 3.x CLI. */
 const languageHostVersion = "3.68.0";
 /** @pulumi/pulumi's lowest version that we support needs a CLI of the same age. */
@@ -101,41 +101,29 @@ async function fetchWithLauncher() {
 }
 
 async function buildFromModules() {
-  if (!(await succeeds("go", ["version"]))) {
+  if (!(await hasGo())) {
     const ways = `install Go >= 1.21 to build it, or put pulumi >= ${minimum.join(".")} on PATH`;
     throw new SetupError(
       `no Pulumi engine: npm's launcher cannot download it and \`go\` is missing; ${ways}`,
     );
   }
-  const module = "github.com/pulumi/pulumi";
-  const stamp = `-X ${module}/sdk/v3/go/common/version.Version=v${version}`;
-  const builds = [
-    {
-      name: "pulumi-language-nodejs",
-      package: `${module}/sdk/v3/nodejs/cmd/pulumi-language-nodejs`,
-      get: [`${module}/sdk/v3/nodejs/cmd/pulumi-language-nodejs@v${languageHostVersion}`],
+  const stamp = `-X ${pulumiModule}/sdk/v3/go/common/version.Version=v${version}`;
+  const programs = {
+    "pulumi-language-nodejs": {
+      package: `${pulumiModule}/sdk/v3/nodejs/cmd/pulumi-language-nodejs`,
+      get: [`${pulumiModule}/sdk/v3/nodejs/cmd/pulumi-language-nodejs@v${languageHostVersion}`],
       flags: ["-ldflags", "-s -w"],
     },
-    {
-      name: "pulumi",
-      package: `${module}/pkg/v3/cmd/pulumi`,
-      get: [`${module}/pkg/v3/cmd/pulumi@v${version}`, `${module}/sdk/v3@v${version}`],
-      flags: ["-tags", "osusergo,grpcnotrace", "-ldflags", `-s -w ${stamp}`],
+    pulumi: {
+      package: `${pulumiModule}/pkg/v3/cmd/pulumi`,
+      get: [`${pulumiModule}/pkg/v3/cmd/pulumi@v${version}`, `${pulumiModule}/sdk/v3@v${version}`],
+      flags: [...pulumiFlags.slice(0, -1), `${pulumiFlags.at(-1)} ${stamp}`],
     },
-  ];
+  };
   await step(`build the Pulumi engine ${version} from Go modules (about 5 minutes, once)`, () =>
     install(async (directory) => {
-      for (const build of builds) {
-        const cwd = mkdtempSync(join(directory, "module."));
-        const options = { cwd, env: { GOFLAGS: "-mod=mod", CGO_ENABLED: "0" } };
-        await run("go", ["mod", "init", "engine"], options);
-        await run("go", ["get", ...build.get], options);
-        await run(
-          "go",
-          ["build", "-trimpath", ...build.flags, "-o", join(directory, build.name), build.package],
-          options,
-        );
-        rmSync(cwd, { recursive: true });
+      for (const [name, program] of Object.entries(programs)) {
+        await buildGo(program, join(directory, name));
       }
     }),
   );

@@ -1,14 +1,19 @@
 // Everything between a fresh clone and running tests. Each step says what it does and how long it took; what is
 // done already is skipped without a word. Uses nothing from npm, because it is what installs that.
-//   node scripts/setup.mjs [--machines]      --machines: also what virtual machines need
+//   node scripts/setup.mjs [--machines] [--languages]
+// --machines: also what virtual machines need; --languages: also Pulumi's hosts for Python and Go
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { installPackages } from "./packages.mjs";
 import { lock, root, run, SetupError, step } from "./step.mjs";
 
-/** @param machines whether virtual machines are wanted as well */
-export async function setUp({ machines = false } = {}) {
+/**
+ * @param machines whether virtual machines are wanted as well
+ * @param languages Pulumi's language hosts that are wanted besides Node's: `yaml`, `python`, `go`
+ * @param generators whether the program that writes SDKs is wanted
+ */
+export async function setUp({ machines = false, languages = [], generators = false } = {}) {
   checkMachine();
   const unlock = await lock();
   try {
@@ -23,6 +28,10 @@ export async function setUp({ machines = false } = {}) {
     await build();
     const { ensureEngine } = await import("./engine.mjs");
     await ensureEngine();
+    const { ensureLanguages } = await import("./languages.mjs");
+    await ensureLanguages(languages);
+    const { ensureCodegen } = await import("./codegen.mjs");
+    if (generators) await ensureCodegen();
   } finally {
     await unlock();
   }
@@ -66,7 +75,9 @@ function packagesInstalled() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await setUp({ machines: process.argv.includes("--machines") }).catch((error) => {
+  const machines = process.argv.includes("--machines");
+  const languages = ["yaml", ...(process.argv.includes("--languages") ? ["python", "go"] : [])];
+  await setUp({ machines, languages, generators: true }).catch((error) => {
     console.error(error instanceof SetupError ? `setup: ${error.message}` : error);
     process.exitCode = 1;
   });

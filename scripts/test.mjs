@@ -24,7 +24,11 @@ async function main() {
   const chosen = Object.keys(phases).filter((name) =>
     positionals.length > 0 ? positionals.includes(name) : name !== "vm",
   );
-  await setUp({ machines: chosen.includes("vm") });
+  await setUp({
+    machines: chosen.includes("vm"),
+    languages: chosen.includes("e2e") ? ["yaml", ...(values.all ? ["python", "go"] : [])] : [],
+    generators: chosen.includes("unit"),
+  });
   const total = { passed: 0, failed: 0 };
   for (const phase of chosen) {
     const start = performance.now();

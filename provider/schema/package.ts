@@ -1,6 +1,6 @@
 /**
  * schema.json: the package as Pulumi's generators, its YAML language and its registry read it, made of the same zod
- * schemas that check the inputs. Pure. `npm run docs` writes it; a test compares.
+ * schemas that check the inputs. Pure. `npm run generate` writes it; a test compares.
  */
 import { definitions } from "../resources";
 import { providerConfigSchema } from "./config";
@@ -127,7 +127,7 @@ export function packageSchema(info: PackageInfo): Json {
     license: info.license,
     publisher: "pulumi-ebpf",
     meta: { moduleFormat: "(.*)" },
-    config: { variables: types.properties(config, "config"), defaults: needed(config) },
+    config: { variables: types.properties(config.map(asVariable), "config") },
     provider: {
       description: resourceTexts["Provider"],
       inputProperties: types.properties(config, "Provider"),
@@ -154,6 +154,11 @@ function resource(kind: string, types: Types): Json {
     requiredInputs: needed(inputs),
     aliases: [{ type: `pulumi-nodejs:dynamic/ebpf:${kind}` }],
   };
+}
+
+/** A variable has no enum: the generator for Go gives its default in a package that cannot know it. */
+function asVariable(property: Property): Property {
+  return property.type.kind === "enum" ? { ...property, type: { kind: "string" } } : property;
 }
 
 function needed(properties: Property[]): string[] {

@@ -1,6 +1,6 @@
 /**
  * The tables of properties in README.md, made of the schemas' own descriptions, so that they cannot grow stale.
- * Pure. `npm run docs` writes them; a test compares.
+ * Pure. `npm run generate` writes them; a test compares.
  */
 import type { z } from "zod";
 import { definitions } from "../resources";

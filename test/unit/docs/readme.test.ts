@@ -13,7 +13,7 @@ const root = resolve(__dirname, "../../..");
 describe("README.md", () => {
   const text = readFileSync(join(root, "README.md"), "utf8");
 
-  it("has the properties of every resource as the schemas have them (npm run docs)", () => {
+  it("has the properties of every resource as the schemas have them (npm run generate)", () => {
     assert.equal(text, withTables(text));
   });
 
