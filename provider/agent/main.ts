@@ -1,6 +1,6 @@
 /**
  * The agent's process: `agent serve` speaks RPC on stdin and stdout, `agent restore` brings everything back after a
- * reboot, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
+ * reboot, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
  */
 import { Duplex } from "node:stream";
 import { memlockLimit, setMemlockLimit } from "../bpf";
@@ -9,6 +9,7 @@ import { PROTOCOL_VERSION } from "../protocol/messages";
 import { serve } from "../protocol/rpc";
 import { leaveSessionCgroup } from "./cgroup2";
 import { Host } from "./host";
+import { probe } from "./probe";
 import { agentDigest, openSession } from "./session";
 
 async function main(command: string | undefined): Promise<number> {
@@ -34,11 +35,14 @@ async function main(command: string | undefined): Promise<number> {
       for (const { error } of results) if (error !== undefined) log(EbpfError.fromWire(error).render());
       return results.every(({ restored }) => restored) ? 0 : 1;
     }
+    case "probe":
+      process.stdout.write(`${JSON.stringify(probe(new Host()))}\n`);
+      return 0;
     case "--version":
       process.stdout.write(`${agentDigest()} protocol ${PROTOCOL_VERSION}\n`);
       return 0;
     default:
-      log("usage: agent serve | agent restore | agent --version");
+      log("usage: agent serve | agent restore | agent probe | agent --version");
       return 2;
   }
 }

@@ -11,6 +11,7 @@
  *   need <arch> <variant>    the bundle is missing or damaged; answer: a line with the compressed size of each file
  *   send <path>              answer: the compressed bytes of that file
  *   damaged                  what arrived is not what was sent
+ *   no-agent                 the login may only start an agent that is there, and the one of this version is not
  *   start                    the agent now has standard input and output
  *
  * A bundle directory is named by its contents, and each file in it appears by rename after all files were verified.
@@ -23,8 +24,24 @@ import { randomBytes } from "node:crypto";
 import { type Bundle, type Bundles, checksums, NODE_PATH, type Variant } from "./bundle";
 import type { Architecture } from "./packages";
 
-export const AGENT_ROOT = "/var/lib/pulumi-ebpf/agent";
-const RUN_ROOT = "/run/pulumi-ebpf";
+export const STATE_ROOT = "/var/lib/pulumi-ebpf";
+export const AGENT_ROOT = `${STATE_ROOT}/agent`;
+export const RUN_ROOT = "/run/pulumi-ebpf";
+/** What a login that may do no more can run by `sudo -n`; ebpf.Host writes it (host-setup.ts). */
+export const LAUNCHER = "/usr/local/sbin/pulumi-ebpf-agent";
+
+/** Sets `arch`, empty where there is no agent, `node`, and `variant`. */
+export const detectVariant = `
+case "$(uname -s) $(uname -m)" in
+  "Linux x86_64") arch=x64 ;;
+  "Linux aarch64") arch=arm64 ;;
+  *) arch= ;;
+esac
+node=$(command -v node || command -v nodejs)
+case "$([ -z "$node" ] || "$node" --version 2>/dev/null)" in
+  v1[89].* | v[2-9][0-9].*) variant=plain ;;
+  *) variant=node ;;
+esac`;
 
 export function newNonce(): string {
   return `pulumi-ebpf-${randomBytes(12).toString("hex")}`;
@@ -36,8 +53,18 @@ export function bootstrapScript(bundles: Bundles, nonce: string): string {
 say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
 script=${quote(asRoot(bundles, nonce))}
 if [ "$(id -u)" = 0 ]; then run=; elif command -v sudo >/dev/null; then run='sudo -n'; say as "$(id -un)"; else say no-sudo "$(id -un)"; exit 1; fi
+if [ -n "$run" ] && [ -x ${LAUNCHER} ] && ! sudo -n -l sh >/dev/null 2>&1; then
+  exec sudo -n ${LAUNCHER} ${nonce} ${digests(bundles).join(" ")}
+fi
 exec $run sh -c "$script"
 `;
+}
+
+/** Whichever of them the host has is the right one: it was chosen when it was installed. */
+function digests(bundles: Bundles): string[] {
+  return (["x64", "arm64"] as const).flatMap((arch) =>
+    (["plain", "node"] as const).map((variant) => bundles.get(arch, variant).digest),
+  );
 }
 
 function asRoot(bundles: Bundles, nonce: string): string {
@@ -46,16 +73,8 @@ say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
 umask 077
 cd /
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin
-case "$(uname -s) $(uname -m)" in
-  "Linux x86_64") arch=x64 ;;
-  "Linux aarch64") arch=arm64 ;;
-  *) say unsupported "$(uname -s) $(uname -m)"; exit 1 ;;
-esac
-node=$(command -v node || command -v nodejs)
-case "$([ -z "$node" ] || "$node" --version 2>/dev/null)" in
-  v1[89].* | v[2-9][0-9].*) variant=plain ;;
-  *) variant=node ;;
-esac
+${detectVariant}
+[ -n "$arch" ] || { say unsupported "$(uname -s) $(uname -m)"; exit 1; }
 case $arch-$variant in
 ${(["x64", "arm64"] as const).flatMap((arch) => [known(bundles, arch, "plain"), known(bundles, arch, "node")]).join("\n")}
 esac
@@ -113,6 +132,6 @@ function known(bundles: Bundles, architecture: Architecture, variant: Variant): 
   ].join("\n");
 }
 
-function quote(text: string): string {
+export function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -92,6 +92,17 @@ async function untilStart(talk: Conversation, bundles: Bundles, options: StartOp
           { feature: rest.join(" ") },
           { host, remedy: "use a Linux host with x86_64 or aarch64" },
         );
+      case "no-agent":
+        throw new EbpfError(
+          "permission",
+          "start the agent: the login may only start one that is there, and that of this version is not",
+          { needed: "root" },
+          {
+            host,
+            remedy:
+              "run `pulumi up` of the stack that has the host's ebpf.Host, with this version of pulumi-ebpf",
+          },
+        );
       case "need":
         timeout += await deliver(talk, bundles, rest[0] as Architecture, rest[1] as Variant, options);
         break;

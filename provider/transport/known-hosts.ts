@@ -31,7 +31,7 @@ export async function knownKeys(
   label: string,
   hostKey: string | undefined,
 ): Promise<KnownKeys> {
-  const name = config.hostKeyAlias ?? (config.port === 22 ? config.host : `[${config.host}]:${config.port}`);
+  const name = knownName(config);
   const entries = hostKey === undefined ? await lookUp(config, name) : [parseHostKey(hostKey, label)];
   const good = entries.filter(({ marker }) => marker === undefined);
   const scan = `ssh-keyscan ${config.port === 22 ? "" : `-p ${config.port} `}${config.host}`;
@@ -76,6 +76,31 @@ export async function knownKeys(
       return refuse(`it is unknown: expected an entry in ${files || "known_hosts"}, found ${found}`);
     },
   };
+}
+
+/** Of several key types the strongest that every SSH client of today takes. */
+const PREFERRED = [
+  "ssh-ed25519",
+  "ecdsa-sha2-nistp256",
+  "ecdsa-sha2-nistp384",
+  "ecdsa-sha2-nistp521",
+  "ssh-rsa",
+];
+
+/** The key that known_hosts has of a host, in the form of `hostKey`; undefined: none, or only an authority's. */
+export async function knownHostKey(config: HostConfig): Promise<string | undefined> {
+  const entries = await lookUp(config, knownName(config));
+  const revoked = new Set(entries.filter(({ marker }) => marker === "@revoked").map(({ blob }) => blob));
+  const good = entries.filter(({ marker, blob }) => marker === undefined && !revoked.has(blob));
+  for (const wanted of PREFERRED) {
+    const found = good.find(({ type }) => type === wanted);
+    if (found !== undefined) return `${found.type} ${found.blob}`;
+  }
+  return undefined;
+}
+
+function knownName({ hostKeyAlias, host, port }: HostConfig): string {
+  return hostKeyAlias ?? (port === 22 ? host : `[${host}]:${port}`);
 }
 
 /** As `ssh-keygen -l` prints it. */

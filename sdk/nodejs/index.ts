@@ -20,6 +20,7 @@ export {
   type MapValueArgs,
   type RolloutArgs,
 } from "./fleet";
+export { Host, type HostAgent, type HostArgs, type ServiceUserArgs } from "./host";
 export { Map, type MapArgs, type MapDataPolicy, type MapShapeArgs } from "./map";
 export { MapEntries, type MapEntriesArgs, type MapEntry } from "./map-entries";
 export { Program, type ProgramArgs } from "./program";
@@ -28,6 +29,7 @@ export type { AttachmentRef, EntrypointRef, MapRef } from "./references";
 export type { CommonArgs, LookupArgs } from "./resource";
 export type { Format } from "../../provider/btf/layout";
 export type { DeclaredType } from "../../provider/btf/declared";
+export type { HostFeatures } from "../../provider/protocol/messages";
 export type { CgroupAttach } from "../../provider/protocol/hooks";
 export type { LinkStatus, ProgramStatus } from "../../provider/protocol/status";
 export type { LoadedMap } from "../../provider/resources/loaded-map";

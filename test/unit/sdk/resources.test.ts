@@ -252,6 +252,7 @@ describe("the SDK", () => {
   it("exports what the docs name, and no more", () => {
     assert.deepEqual(Object.keys(ebpf).sort(), [
       "Attachment",
+      "Host",
       "Map",
       "MapEntries",
       "Program",
