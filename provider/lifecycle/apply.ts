@@ -15,7 +15,7 @@ import { PartialError, type Properties, withoutHostless } from "./state";
 export interface Tools {
   openSources: OpenSources;
   /** The session with the host of these inputs, with the credentials of the moment. */
-  open(inputs: CommonInputs): Promise<AgentSession>;
+  open(inputs: Pick<CommonInputs, "connection">): Promise<AgentSession>;
   /** What all of it happens for. */
   call: Call;
 }

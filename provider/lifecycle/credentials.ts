@@ -3,7 +3,7 @@
  * over the state, because destroy and refresh run with a state that may hold a rotated key.
  */
 import { EbpfError } from "../errors";
-import { CREDENTIALS, type Connection } from "../transport/connection";
+import { CREDENTIALS, type Connection, hostLabel } from "../transport/connection";
 
 export interface Settings {
   /** `host`: check asks the host what an apply would do. `offline`: it dials nobody. */
@@ -12,6 +12,8 @@ export interface Settings {
   credentials: Credentials;
   /** Override those of every bastion. */
   proxyCredentials: Credentials;
+  /** Lends its credentials to connections of the same host, which need not repeat them in the state. */
+  connection?: Connection | undefined;
 }
 
 export type Credentials = Partial<Record<(typeof CREDENTIALS)[number], string>>;
@@ -50,12 +52,47 @@ export function readSettings(
   };
 }
 
-export function withCredentials(connection: Connection, settings: Settings): Connection {
-  const { proxy, ...rest } = connection;
+export function withCredentials(given: Connection, settings: Settings): Connection {
+  const { proxy, ...rest } = lent(given, settings.connection);
   return {
     ...overridden(rest, settings.credentials),
     ...(proxy === undefined ? {} : { proxy: overridden(proxy, settings.proxyCredentials) }),
   };
+}
+
+/** The way to a host alone, as the state of a resource keeps it where the provider's configuration has the rest. */
+export function withoutCredentials(connection: Connection): Connection {
+  const strip = <T extends Credentials>(endpoint: T): T => {
+    const rest = { ...endpoint };
+    for (const name of CREDENTIALS) delete rest[name];
+    return rest;
+  };
+  const { proxy, ...rest } = connection;
+  return { ...strip(rest), ...(proxy === undefined ? {} : { proxy: strip(proxy) }) };
+}
+
+/** A connection that brings credentials of its own takes none, nor does its bastion. */
+function lent(connection: Connection, lender: Connection | undefined): Connection {
+  if (lender === undefined || hostLabel(lender) !== hostLabel(connection)) return connection;
+  const { proxy, ...rest } = connection;
+  return {
+    ...borrow(rest, lender),
+    ...(proxy === undefined
+      ? {}
+      : {
+          proxy:
+            lender.proxy !== undefined && hostLabel(lender.proxy) === hostLabel(proxy)
+              ? borrow(proxy, lender.proxy)
+              : proxy,
+        }),
+  };
+}
+
+function borrow<T extends Credentials>(endpoint: T, lender: Credentials): T {
+  if (CREDENTIALS.some((name) => endpoint[name] !== undefined)) return endpoint;
+  const result: T = { ...endpoint };
+  for (const name of CREDENTIALS) if (lender[name] !== undefined) result[name] = lender[name];
+  return result;
 }
 
 /** A passphrase belongs to its key: it goes when another key comes. */

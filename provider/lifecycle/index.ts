@@ -15,9 +15,10 @@ import type { OpenSession } from "../transport/session";
 import { apply, type Tools } from "./apply";
 import { type Call, during } from "./call";
 import { checkInputs } from "./check";
-import { type Settings, withCredentials } from "./credentials";
+import { type Settings, withCredentials, withoutCredentials } from "./credentials";
 import { describe, isUnreachable, withWaysOut } from "./describe";
 import { type Diff, diffInputs, isHostlessOnly } from "./diff";
+import { leadsTo, parseId } from "./lookup";
 import { createNameGuard } from "./name-guard";
 import { observe } from "./observe";
 import { createPlanner } from "./plan";
@@ -25,7 +26,7 @@ import { previewOutputs } from "./preview";
 import { type Properties, stateOf, type State, withoutHostless } from "./state";
 
 export type { Call, Severity } from "./call";
-export { readSettings, type Settings } from "./credentials";
+export { readSettings, type Settings, withoutCredentials } from "./credentials";
 export type { ChangeKind, Diff } from "./diff";
 export { PartialError, type Properties } from "./state";
 export { UNKNOWN } from "../resources/unknown";
@@ -62,6 +63,16 @@ export interface Lifecycle {
     kind: string,
     id: string,
     state: Properties,
+    call?: Call,
+  ): Promise<{ inputs: Properties; outputs: Properties } | null>;
+  /**
+   * A resource by its id, for import and `get`. `connection` wins over the way that the id names. `null` as of read;
+   * fails with `invalid` for an id that is none of this kind.
+   */
+  find(
+    kind: string,
+    id: string,
+    connection: Connection | undefined,
     call?: Call,
   ): Promise<{ inputs: Properties; outputs: Properties } | null>;
   /** What is not there is deleted. Needs outputs only, no local file. */
@@ -192,6 +203,19 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       }
     },
 
+    async find(kind, id, given, call) {
+      const { connection: named, specId } = parseId(kind, id);
+      const own = settings.connection;
+      const connection =
+        given ?? (own !== undefined && leadsTo(own, named) ? withoutCredentials(own) : named);
+      const place = { connection, specId };
+      try {
+        return await observe(toolsOf(call), definitionOf(kind), place, place);
+      } catch (thrown) {
+        throw atHost(EbpfError.from(thrown), place);
+      }
+    },
+
     async delete(kind, id, outputs, call = options) {
       applying = true;
       const state = stateOf(kind, id, outputs);
@@ -219,7 +243,7 @@ function forgotten({ connection, specId, onUnreachableReason }: State, error: Eb
   );
 }
 
-function atHost(error: EbpfError, state: State): EbpfError {
+function atHost(error: EbpfError, state: Pick<State, "connection">): EbpfError {
   return new EbpfError(error.code, describe(error, { host: hostLabel(state.connection) }), error.details, {
     cause: error,
   });

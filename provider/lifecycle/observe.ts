@@ -10,13 +10,14 @@ import { hostlessOf, type Properties, type State } from "./state";
 
 /**
  * `null` when the host holds nothing. The host's Record says which inputs were applied last, which a state that was
- * never written back may not know; `reached` says what no host knows (the connection), the state the incarnation.
+ * never written back may not know; `reached` says what no host knows (the connection), the state the incarnation, or
+ * the Record where there is no state yet.
  */
 export async function observe(
   { open, call }: Tools,
   definition: ResourceDefinition,
-  reached: CommonInputs,
-  state: State,
+  reached: Pick<CommonInputs, "connection" | "specId">,
+  state: Pick<State, "specId"> & Partial<State>,
 ): Promise<{ inputs: Properties; outputs: Properties } | null> {
   const session = await open(reached);
   const observed = await session.call("observe", { id: state.specId }, during(call));
@@ -30,7 +31,8 @@ export async function observe(
   };
   const inputs = withoutDefaults(definition, applied);
   const spec = definition.compile(withDefaults(definition, inputs));
-  const outputs = outputsOf(definition, inputs, state.incarnation, observed.status, spec);
+  const { incarnation = observed.status.incarnation } = state;
+  const outputs = outputsOf(definition, inputs, incarnation, observed.status, spec);
   // in the inputs too: a preview shows what differs between inputs, and so says in words what up will repair
   return { inputs: { ...inputs, drift: outputs["drift"] }, outputs };
 }

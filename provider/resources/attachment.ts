@@ -69,7 +69,7 @@ export const attachment: ResourceDefinition<AttachmentInputs> = {
   },
   outputs: (_checked, status) => ({ link: status.links["link"] ?? null }),
   preview: () => ({ link: UNKNOWN }),
-  refs: (checked) => ({ ref: checked === undefined ? UNKNOWN : { spec: checked.specId } }),
+  refs: ({ specId }) => ({ ref: { spec: specId } }),
 };
 
 /** The one hook that the schema let pass. */

@@ -11,7 +11,7 @@ import { loadedMap } from "./loaded-map";
 import { objectInfo } from "./object-info";
 import { commonInputs, mapDataPolicySchema, type ResourceDefinition } from "./resource";
 import { fullLayout } from "./short-layout";
-import { UNKNOWN } from "./unknown";
+import { isKnown, UNKNOWN } from "./unknown";
 
 export const mapTypeSchema = z.enum(MAP_TYPES).meta({ typeName: "MapType" });
 
@@ -138,7 +138,7 @@ export const map: ResourceDefinition<MapInputs, CheckedMapInputs> = {
   },
   preview: (checked) => ({ ...(checked === undefined ? { shape: UNKNOWN } : {}), status: UNKNOWN }),
   refs(checked) {
-    if (checked === undefined) return { ref: UNKNOWN };
+    if (!isKnown(checked.shape)) return { ref: UNKNOWN };
     const { name, type, keySize, valueSize, maxEntries, keyLayout, valueLayout } = checked.shape;
     const layouts = {
       ...(keyLayout === undefined ? {} : { keyLayout }),

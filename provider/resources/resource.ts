@@ -27,7 +27,7 @@ export interface CommonInputs {
 }
 
 /** Inputs that say nothing about what the host holds: in no Record, and changed without asking the host. */
-export const HOSTLESS_INPUTS = ["connection", "onUnreachable", "onUnreachableReason"] as const;
+export const HOSTLESS_INPUTS = ["connection", "hosts", "onUnreachable", "onUnreachableReason"] as const;
 
 /** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
 export const commonInputs = {
@@ -82,15 +82,20 @@ export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Ch
    */
   preview(checked: Checked | undefined, plan: PlanResult | undefined): Record<string, unknown>;
   /**
-   * References to the parts of the resource, as inputs of others take them, for languages without our own SDK. Of
-   * undefined: UNKNOWN each. Kinds that nobody refers to have none.
+   * References to the parts of the resource, as inputs of others take them, for languages without our own SDK.
+   * UNKNOWN where what they are made of is unknown. Kinds that nobody refers to have none.
    */
-  refs?(checked: Checked | undefined): Record<string, unknown>;
+  refs?(checked: Partial<Checked>): Record<string, unknown>;
   /**
    * The new inputs as diff compares them: a difference that means nothing is taken from the old ones (the blob of
    * a C source whose text is the same, compiled by another clang).
    */
   settle?(olds: Checked, news: Checked): Checked;
+  /**
+   * What tells one version of the checked inputs from another, where that is not all of them. Takes them without what
+   * no host knows.
+   */
+  version?(checked: Checked): unknown;
   /** The property that an error of the host is about, where the host could not know; undefined: the whole resource. */
   blame?(error: EbpfError, checked: Checked): string | undefined;
   /** Properties, besides the target's host and port, whose change replaces the resource. */
