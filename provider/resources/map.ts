@@ -1,6 +1,6 @@
 /** Map: a map of its own, which Programs share. */
 import { z } from "zod";
-import { type DeclaredType, type MapInfo, parseType, takesBtf, type TypeLayout, writeBtf } from "../btf";
+import { type MapInfo, parseType, takesBtf, type TypeLayout, writeBtf } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { type MapShape, SPEC_FORMAT } from "../protocol/spec";
 import { parseSpecId } from "../protocol/spec-id";
@@ -17,11 +17,10 @@ export const mapTypeSchema = z.enum(MAP_TYPES).meta({ typeName: "MapType" });
 
 const flagNames = Object.keys(MAP_FLAGS) as [MapFlag, ...MapFlag[]];
 
-/** Text, or the object form; see provider/btf/declared.ts. What is wrong with it says parseType. */
-const typeSchema = z.custom<DeclaredType>(
-  (value) => value !== undefined && value !== null,
-  "expected a type",
-);
+/** See provider/btf/declared.ts. Text only: the engine sorts the keys of an object, and with them a struct's members. */
+const typeSchema = z.string({
+  error: 'expected a type as text, such as "u32" or "{ packets: u64, bytes: u64 }"',
+});
 
 const shapeInputs = {
   key: typeSchema.optional().meta({
@@ -30,7 +29,7 @@ const shapeInputs = {
   }),
   value: typeSchema.optional().meta({
     description: "Type of the values; of one CPU's for per-CPU maps.",
-    example: { packets: "u64", bytes: "u64" },
+    example: "{ packets: u64, bytes: u64 }",
   }),
   maxEntries: z.number().int().min(0).max(0xffffffff).optional().meta({
     description: "Most entries; bytes for ring buffers, pages for an arena. No default but for storages.",
@@ -190,7 +189,7 @@ function wantedOf(
   };
 }
 
-function typeOf(declared: DeclaredType, property: string, problems: Problem[]): TypeLayout {
+function typeOf(declared: string, property: string, problems: Problem[]): TypeLayout {
   try {
     return parseType(declared, property);
   } catch (thrown) {

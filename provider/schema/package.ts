@@ -2,8 +2,11 @@
  * schema.json: the package as Pulumi's generators, its YAML language and its registry read it, made of the same zod
  * schemas that check the inputs. Pure. `npm run generate` writes it; a test compares.
  */
+import type { z } from "zod";
 import { definitions } from "../resources";
 import { providerConfigSchema } from "./config";
+import { functions } from "../functions";
+import type { ProviderFunction } from "../functions/function";
 import { outputs } from "./outputs";
 import { type Property, propertiesOf, type Type } from "./property";
 import { resourceTexts } from "./texts";
@@ -133,6 +136,9 @@ export function packageSchema(info: PackageInfo): Json {
       inputProperties: types.properties(config, "Provider"),
     },
     resources: Object.fromEntries(resources),
+    functions: Object.fromEntries(
+      Object.values(functions).map((one) => [`ebpf:index:${one.name}`, functionSpec(one, types)]),
+    ),
     types: Object.fromEntries(Object.entries(types.named).sort(([a], [b]) => (a < b ? -1 : 1))),
     language: languages,
   };
@@ -159,6 +165,19 @@ function resource(kind: string, types: Types): Json {
 /** A variable has no enum: the generator for Go gives its default in a package that cannot know it. */
 function asVariable(property: Property): Property {
   return property.type.kind === "enum" ? { ...property, type: { kind: "string" } } : property;
+}
+
+function functionSpec({ name, description, inputs, outputs }: ProviderFunction, types: Types): Json {
+  const object = (schema: z.ZodObject) => {
+    const properties = propertiesOf(schema);
+    const required = needed(properties);
+    return {
+      type: "object",
+      properties: types.properties(properties, name),
+      ...(required.length === 0 ? {} : { required }),
+    };
+  };
+  return { description, inputs: object(inputs), outputs: object(outputs) };
 }
 
 function needed(properties: Property[]): string[] {

@@ -31,7 +31,7 @@ type Map struct {
 	// Shape of the inner maps of array_of_maps and hash_of_maps.
 	Inner InnerMapPtrOutput `pulumi:"inner"`
 	// Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-	Key pulumi.AnyOutput `pulumi:"key"`
+	Key pulumi.StringPtrOutput `pulumi:"key"`
 	// When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, `replace` starts empty.
 	MapDataPolicy MapDataPolicyPtrOutput `pulumi:"mapDataPolicy"`
 	// `map_extra` of bpf(2): hash functions of a bloom_filter, address of an arena.
@@ -54,8 +54,8 @@ type Map struct {
 	Status LoadedMapOutput `pulumi:"status"`
 	// The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.
 	Type MapTypePtrOutput `pulumi:"type"`
-	// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-	Value pulumi.AnyOutput `pulumi:"value"`
+	// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+	Value pulumi.StringPtrOutput `pulumi:"value"`
 }
 
 // NewMap registers a new resource with the given unique name, arguments, and options.
@@ -124,7 +124,7 @@ type mapArgs struct {
 	// Shape of the inner maps of array_of_maps and hash_of_maps.
 	Inner *InnerMap `pulumi:"inner"`
 	// Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-	Key interface{} `pulumi:"key"`
+	Key *string `pulumi:"key"`
 	// When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, `replace` starts empty.
 	MapDataPolicy *MapDataPolicy `pulumi:"mapDataPolicy"`
 	// `map_extra` of bpf(2): hash functions of a bloom_filter, address of an arena.
@@ -139,8 +139,8 @@ type mapArgs struct {
 	OnUnreachableReason *string `pulumi:"onUnreachableReason"`
 	// The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.
 	Type *MapType `pulumi:"type"`
-	// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-	Value interface{} `pulumi:"value"`
+	// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+	Value *string `pulumi:"value"`
 }
 
 // The set of arguments for constructing a Map resource.
@@ -156,7 +156,7 @@ type MapArgs struct {
 	// Shape of the inner maps of array_of_maps and hash_of_maps.
 	Inner InnerMapPtrInput
 	// Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-	Key pulumi.Input
+	Key pulumi.StringPtrInput
 	// When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, `replace` starts empty.
 	MapDataPolicy MapDataPolicyPtrInput
 	// `map_extra` of bpf(2): hash functions of a bloom_filter, address of an arena.
@@ -171,8 +171,8 @@ type MapArgs struct {
 	OnUnreachableReason pulumi.StringPtrInput
 	// The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.
 	Type MapTypePtrInput
-	// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-	Value pulumi.Input
+	// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+	Value pulumi.StringPtrInput
 }
 
 func (MapArgs) ElementType() reflect.Type {
@@ -298,8 +298,8 @@ func (o MapOutput) Inner() InnerMapPtrOutput {
 }
 
 // Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-func (o MapOutput) Key() pulumi.AnyOutput {
-	return o.ApplyT(func(v *Map) pulumi.AnyOutput { return v.Key }).(pulumi.AnyOutput)
+func (o MapOutput) Key() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Map) pulumi.StringPtrOutput { return v.Key }).(pulumi.StringPtrOutput)
 }
 
 // When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, `replace` starts empty.
@@ -357,9 +357,9 @@ func (o MapOutput) Type() MapTypePtrOutput {
 	return o.ApplyT(func(v *Map) MapTypePtrOutput { return v.Type }).(MapTypePtrOutput)
 }
 
-// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-func (o MapOutput) Value() pulumi.AnyOutput {
-	return o.ApplyT(func(v *Map) pulumi.AnyOutput { return v.Value }).(pulumi.AnyOutput)
+// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+func (o MapOutput) Value() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Map) pulumi.StringPtrOutput { return v.Value }).(pulumi.StringPtrOutput)
 }
 
 type MapArrayOutput struct{ *pulumi.OutputState }

@@ -10,6 +10,96 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+type Architecture string
+
+const (
+	ArchitectureX64   = Architecture("x64")
+	ArchitectureARM64 = Architecture("arm64")
+)
+
+type ArchitectureOutput struct{ *pulumi.OutputState }
+
+func (ArchitectureOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*Architecture)(nil)).Elem()
+}
+
+func (o ArchitectureOutput) ToArchitectureOutput() ArchitectureOutput {
+	return o
+}
+
+func (o ArchitectureOutput) ToArchitectureOutputWithContext(ctx context.Context) ArchitectureOutput {
+	return o
+}
+
+func (o ArchitectureOutput) ToArchitecturePtrOutput() ArchitecturePtrOutput {
+	return o.ToArchitecturePtrOutputWithContext(context.Background())
+}
+
+func (o ArchitectureOutput) ToArchitecturePtrOutputWithContext(ctx context.Context) ArchitecturePtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v Architecture) *Architecture {
+		return &v
+	}).(ArchitecturePtrOutput)
+}
+
+func (o ArchitectureOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o ArchitectureOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e Architecture) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o ArchitectureOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o ArchitectureOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e Architecture) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type ArchitecturePtrOutput struct{ *pulumi.OutputState }
+
+func (ArchitecturePtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**Architecture)(nil)).Elem()
+}
+
+func (o ArchitecturePtrOutput) ToArchitecturePtrOutput() ArchitecturePtrOutput {
+	return o
+}
+
+func (o ArchitecturePtrOutput) ToArchitecturePtrOutputWithContext(ctx context.Context) ArchitecturePtrOutput {
+	return o
+}
+
+func (o ArchitecturePtrOutput) Elem() ArchitectureOutput {
+	return o.ApplyT(func(v *Architecture) Architecture {
+		if v != nil {
+			return *v
+		}
+		var ret Architecture
+		return ret
+	}).(ArchitectureOutput)
+}
+
+func (o ArchitecturePtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o ArchitecturePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *Architecture) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
 type CgroupAttach string
 
 const (
@@ -2734,6 +2824,8 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*TransportPtrInput)(nil)).Elem(), Transport("ssh2"))
 	pulumi.RegisterInputType(reflect.TypeOf((*XdpModeInput)(nil)).Elem(), XdpMode("auto"))
 	pulumi.RegisterInputType(reflect.TypeOf((*XdpModePtrInput)(nil)).Elem(), XdpMode("auto"))
+	pulumi.RegisterOutputType(ArchitectureOutput{})
+	pulumi.RegisterOutputType(ArchitecturePtrOutput{})
 	pulumi.RegisterOutputType(CgroupAttachOutput{})
 	pulumi.RegisterOutputType(CgroupAttachPtrOutput{})
 	pulumi.RegisterOutputType(DirectionOutput{})

@@ -1365,6 +1365,154 @@ func (o FleetHostArrayOutput) Index(i pulumi.IntInput) FleetHostOutput {
 	}).(FleetHostOutput)
 }
 
+// A program on a hook.
+type FoundAttachment struct {
+	// Of the hook: `mode`, `direction`, `position`, `priority`, `handle`, `attach`.
+	Facts map[string]interface{} `pulumi:"facts"`
+	// `xdp`, `tcx`, `tc`, `cgroup`, `tracepoint` or `rawTracepoint`, as an Attachment names it.
+	Hook string `pulumi:"hook"`
+	// The kernel's id of the link; 0: attached without one.
+	LinkId int `pulumi:"linkId"`
+	// The kernel's id of the program.
+	ProgramId int `pulumi:"programId"`
+	// The kernel's name of the program: at most 15 bytes.
+	ProgramName string `pulumi:"programName"`
+	// The kernel's tag of the program.
+	ProgramTag string `pulumi:"programTag"`
+	// `bpf_prog_type` in lower case.
+	ProgramType string `pulumi:"programType"`
+	// `specId` of the Attachment; absent: somebody else attached it.
+	Spec *string `pulumi:"spec"`
+}
+
+// A program on a hook.
+type FoundAttachmentOutput struct{ *pulumi.OutputState }
+
+func (FoundAttachmentOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*FoundAttachment)(nil)).Elem()
+}
+
+func (o FoundAttachmentOutput) ToFoundAttachmentOutput() FoundAttachmentOutput {
+	return o
+}
+
+func (o FoundAttachmentOutput) ToFoundAttachmentOutputWithContext(ctx context.Context) FoundAttachmentOutput {
+	return o
+}
+
+// Of the hook: `mode`, `direction`, `position`, `priority`, `handle`, `attach`.
+func (o FoundAttachmentOutput) Facts() pulumi.MapOutput {
+	return o.ApplyT(func(v FoundAttachment) map[string]interface{} { return v.Facts }).(pulumi.MapOutput)
+}
+
+// `xdp`, `tcx`, `tc`, `cgroup`, `tracepoint` or `rawTracepoint`, as an Attachment names it.
+func (o FoundAttachmentOutput) Hook() pulumi.StringOutput {
+	return o.ApplyT(func(v FoundAttachment) string { return v.Hook }).(pulumi.StringOutput)
+}
+
+// The kernel's id of the link; 0: attached without one.
+func (o FoundAttachmentOutput) LinkId() pulumi.IntOutput {
+	return o.ApplyT(func(v FoundAttachment) int { return v.LinkId }).(pulumi.IntOutput)
+}
+
+// The kernel's id of the program.
+func (o FoundAttachmentOutput) ProgramId() pulumi.IntOutput {
+	return o.ApplyT(func(v FoundAttachment) int { return v.ProgramId }).(pulumi.IntOutput)
+}
+
+// The kernel's name of the program: at most 15 bytes.
+func (o FoundAttachmentOutput) ProgramName() pulumi.StringOutput {
+	return o.ApplyT(func(v FoundAttachment) string { return v.ProgramName }).(pulumi.StringOutput)
+}
+
+// The kernel's tag of the program.
+func (o FoundAttachmentOutput) ProgramTag() pulumi.StringOutput {
+	return o.ApplyT(func(v FoundAttachment) string { return v.ProgramTag }).(pulumi.StringOutput)
+}
+
+// `bpf_prog_type` in lower case.
+func (o FoundAttachmentOutput) ProgramType() pulumi.StringOutput {
+	return o.ApplyT(func(v FoundAttachment) string { return v.ProgramType }).(pulumi.StringOutput)
+}
+
+// `specId` of the Attachment; absent: somebody else attached it.
+func (o FoundAttachmentOutput) Spec() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v FoundAttachment) *string { return v.Spec }).(pulumi.StringPtrOutput)
+}
+
+type FoundAttachmentArrayOutput struct{ *pulumi.OutputState }
+
+func (FoundAttachmentArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]FoundAttachment)(nil)).Elem()
+}
+
+func (o FoundAttachmentArrayOutput) ToFoundAttachmentArrayOutput() FoundAttachmentArrayOutput {
+	return o
+}
+
+func (o FoundAttachmentArrayOutput) ToFoundAttachmentArrayOutputWithContext(ctx context.Context) FoundAttachmentArrayOutput {
+	return o
+}
+
+func (o FoundAttachmentArrayOutput) Index(i pulumi.IntInput) FoundAttachmentOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) FoundAttachment {
+		return vs[0].([]FoundAttachment)[vs[1].(int)]
+	}).(FoundAttachmentOutput)
+}
+
+// An entry as the map holds it.
+type FoundEntry struct {
+	// Plain JSON of the key's C type.
+	Key interface{} `pulumi:"key"`
+	// Plain JSON of the value's C type. Of a per-CPU map `{ perCpu: [...] }`; of a map of maps or programs the kernel's id of it.
+	Value interface{} `pulumi:"value"`
+}
+
+// An entry as the map holds it.
+type FoundEntryOutput struct{ *pulumi.OutputState }
+
+func (FoundEntryOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*FoundEntry)(nil)).Elem()
+}
+
+func (o FoundEntryOutput) ToFoundEntryOutput() FoundEntryOutput {
+	return o
+}
+
+func (o FoundEntryOutput) ToFoundEntryOutputWithContext(ctx context.Context) FoundEntryOutput {
+	return o
+}
+
+// Plain JSON of the key's C type.
+func (o FoundEntryOutput) Key() pulumi.AnyOutput {
+	return o.ApplyT(func(v FoundEntry) interface{} { return v.Key }).(pulumi.AnyOutput)
+}
+
+// Plain JSON of the value's C type. Of a per-CPU map `{ perCpu: [...] }`; of a map of maps or programs the kernel's id of it.
+func (o FoundEntryOutput) Value() pulumi.AnyOutput {
+	return o.ApplyT(func(v FoundEntry) interface{} { return v.Value }).(pulumi.AnyOutput)
+}
+
+type FoundEntryArrayOutput struct{ *pulumi.OutputState }
+
+func (FoundEntryArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]FoundEntry)(nil)).Elem()
+}
+
+func (o FoundEntryArrayOutput) ToFoundEntryArrayOutput() FoundEntryArrayOutput {
+	return o
+}
+
+func (o FoundEntryArrayOutput) ToFoundEntryArrayOutputWithContext(ctx context.Context) FoundEntryArrayOutput {
+	return o
+}
+
+func (o FoundEntryArrayOutput) Index(i pulumi.IntInput) FoundEntryOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) FoundEntry {
+		return vs[0].([]FoundEntry)[vs[1].(int)]
+	}).(FoundEntryOutput)
+}
+
 type HealthCheck struct {
 	// Healthy only above it. Example: `0`.
 	Above *float64 `pulumi:"above"`
@@ -1512,13 +1660,13 @@ type InnerMap struct {
 	// Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
 	Flags []MapFlag `pulumi:"flags"`
 	// Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-	Key interface{} `pulumi:"key"`
+	Key *string `pulumi:"key"`
 	// Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
 	MaxEntries *int `pulumi:"maxEntries"`
 	// The kernel's type in lower case. Example: `"hash"`.
 	Type MapType `pulumi:"type"`
-	// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-	Value interface{} `pulumi:"value"`
+	// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+	Value *string `pulumi:"value"`
 }
 
 // InnerMapInput is an input type that accepts InnerMap and InnerMapOutput values.
@@ -1537,13 +1685,13 @@ type InnerMapArgs struct {
 	// Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
 	Flags MapFlagArrayInput `pulumi:"flags"`
 	// Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-	Key pulumi.Input `pulumi:"key"`
+	Key pulumi.StringPtrInput `pulumi:"key"`
 	// Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
 	MaxEntries pulumi.IntPtrInput `pulumi:"maxEntries"`
 	// The kernel's type in lower case. Example: `"hash"`.
 	Type MapTypeInput `pulumi:"type"`
-	// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-	Value pulumi.Input `pulumi:"value"`
+	// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+	Value pulumi.StringPtrInput `pulumi:"value"`
 }
 
 func (InnerMapArgs) ElementType() reflect.Type {
@@ -1630,8 +1778,8 @@ func (o InnerMapOutput) Flags() MapFlagArrayOutput {
 }
 
 // Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-func (o InnerMapOutput) Key() pulumi.AnyOutput {
-	return o.ApplyT(func(v InnerMap) interface{} { return v.Key }).(pulumi.AnyOutput)
+func (o InnerMapOutput) Key() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v InnerMap) *string { return v.Key }).(pulumi.StringPtrOutput)
 }
 
 // Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
@@ -1644,9 +1792,9 @@ func (o InnerMapOutput) Type() MapTypeOutput {
 	return o.ApplyT(func(v InnerMap) MapType { return v.Type }).(MapTypeOutput)
 }
 
-// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-func (o InnerMapOutput) Value() pulumi.AnyOutput {
-	return o.ApplyT(func(v InnerMap) interface{} { return v.Value }).(pulumi.AnyOutput)
+// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+func (o InnerMapOutput) Value() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v InnerMap) *string { return v.Value }).(pulumi.StringPtrOutput)
 }
 
 type InnerMapPtrOutput struct{ *pulumi.OutputState }
@@ -1684,13 +1832,13 @@ func (o InnerMapPtrOutput) Flags() MapFlagArrayOutput {
 }
 
 // Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
-func (o InnerMapPtrOutput) Key() pulumi.AnyOutput {
-	return o.ApplyT(func(v *InnerMap) interface{} {
+func (o InnerMapPtrOutput) Key() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *InnerMap) *string {
 		if v == nil {
 			return nil
 		}
 		return v.Key
-	}).(pulumi.AnyOutput)
+	}).(pulumi.StringPtrOutput)
 }
 
 // Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
@@ -1713,14 +1861,14 @@ func (o InnerMapPtrOutput) Type() MapTypePtrOutput {
 	}).(MapTypePtrOutput)
 }
 
-// Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
-func (o InnerMapPtrOutput) Value() pulumi.AnyOutput {
-	return o.ApplyT(func(v *InnerMap) interface{} {
+// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
+func (o InnerMapPtrOutput) Value() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *InnerMap) *string {
 		if v == nil {
 			return nil
 		}
 		return v.Value
-	}).(pulumi.AnyOutput)
+	}).(pulumi.StringPtrOutput)
 }
 
 // Inner maps as they are created.
@@ -1917,6 +2065,207 @@ func (o InnerMapShapePtrOutput) ValueSize() pulumi.IntPtrOutput {
 		}
 		return &v.ValueSize
 	}).(pulumi.IntPtrOutput)
+}
+
+// A program (C function) in an object.
+type InspectedEntrypoint struct {
+	// `bpf_attach_type` in lower case, where the section fixes it.
+	AttachType *string `pulumi:"attachType"`
+	// ELF section, as in `SEC()`.
+	Section string `pulumi:"section"`
+	// `bpf_prog_type` in lower case.
+	Type string `pulumi:"type"`
+}
+
+// A program (C function) in an object.
+type InspectedEntrypointOutput struct{ *pulumi.OutputState }
+
+func (InspectedEntrypointOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*InspectedEntrypoint)(nil)).Elem()
+}
+
+func (o InspectedEntrypointOutput) ToInspectedEntrypointOutput() InspectedEntrypointOutput {
+	return o
+}
+
+func (o InspectedEntrypointOutput) ToInspectedEntrypointOutputWithContext(ctx context.Context) InspectedEntrypointOutput {
+	return o
+}
+
+// `bpf_attach_type` in lower case, where the section fixes it.
+func (o InspectedEntrypointOutput) AttachType() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v InspectedEntrypoint) *string { return v.AttachType }).(pulumi.StringPtrOutput)
+}
+
+// ELF section, as in `SEC()`.
+func (o InspectedEntrypointOutput) Section() pulumi.StringOutput {
+	return o.ApplyT(func(v InspectedEntrypoint) string { return v.Section }).(pulumi.StringOutput)
+}
+
+// `bpf_prog_type` in lower case.
+func (o InspectedEntrypointOutput) Type() pulumi.StringOutput {
+	return o.ApplyT(func(v InspectedEntrypoint) string { return v.Type }).(pulumi.StringOutput)
+}
+
+type InspectedEntrypointMapOutput struct{ *pulumi.OutputState }
+
+func (InspectedEntrypointMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]InspectedEntrypoint)(nil)).Elem()
+}
+
+func (o InspectedEntrypointMapOutput) ToInspectedEntrypointMapOutput() InspectedEntrypointMapOutput {
+	return o
+}
+
+func (o InspectedEntrypointMapOutput) ToInspectedEntrypointMapOutputWithContext(ctx context.Context) InspectedEntrypointMapOutput {
+	return o
+}
+
+func (o InspectedEntrypointMapOutput) MapIndex(k pulumi.StringInput) InspectedEntrypointOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) InspectedEntrypoint {
+		return vs[0].(map[string]InspectedEntrypoint)[vs[1].(string)]
+	}).(InspectedEntrypointOutput)
+}
+
+// A global variable of an object.
+type InspectedGlobal struct {
+	// ELF section: `.rodata`, `.data`, `.bss` or one of the object's own.
+	Section string `pulumi:"section"`
+	// Bytes.
+	Size int `pulumi:"size"`
+	// Its C type in a few words.
+	Type string `pulumi:"type"`
+}
+
+// A global variable of an object.
+type InspectedGlobalOutput struct{ *pulumi.OutputState }
+
+func (InspectedGlobalOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*InspectedGlobal)(nil)).Elem()
+}
+
+func (o InspectedGlobalOutput) ToInspectedGlobalOutput() InspectedGlobalOutput {
+	return o
+}
+
+func (o InspectedGlobalOutput) ToInspectedGlobalOutputWithContext(ctx context.Context) InspectedGlobalOutput {
+	return o
+}
+
+// ELF section: `.rodata`, `.data`, `.bss` or one of the object's own.
+func (o InspectedGlobalOutput) Section() pulumi.StringOutput {
+	return o.ApplyT(func(v InspectedGlobal) string { return v.Section }).(pulumi.StringOutput)
+}
+
+// Bytes.
+func (o InspectedGlobalOutput) Size() pulumi.IntOutput {
+	return o.ApplyT(func(v InspectedGlobal) int { return v.Size }).(pulumi.IntOutput)
+}
+
+// Its C type in a few words.
+func (o InspectedGlobalOutput) Type() pulumi.StringOutput {
+	return o.ApplyT(func(v InspectedGlobal) string { return v.Type }).(pulumi.StringOutput)
+}
+
+type InspectedGlobalMapOutput struct{ *pulumi.OutputState }
+
+func (InspectedGlobalMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]InspectedGlobal)(nil)).Elem()
+}
+
+func (o InspectedGlobalMapOutput) ToInspectedGlobalMapOutput() InspectedGlobalMapOutput {
+	return o
+}
+
+func (o InspectedGlobalMapOutput) ToInspectedGlobalMapOutputWithContext(ctx context.Context) InspectedGlobalMapOutput {
+	return o
+}
+
+func (o InspectedGlobalMapOutput) MapIndex(k pulumi.StringInput) InspectedGlobalOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) InspectedGlobal {
+		return vs[0].(map[string]InspectedGlobal)[vs[1].(string)]
+	}).(InspectedGlobalOutput)
+}
+
+// A map that an object defines.
+type InspectedMap struct {
+	// Bytes.
+	KeySize int `pulumi:"keySize"`
+	// Type of the keys in a few words, such as `u32` or `struct flow`.
+	KeyType string `pulumi:"keyType"`
+	// Most entries; 0: the loader chooses.
+	MaxEntries int `pulumi:"maxEntries"`
+	// `bpf_map_type` in lower case.
+	Type string `pulumi:"type"`
+	// Bytes; of one CPU's value for per-CPU maps.
+	ValueSize int `pulumi:"valueSize"`
+	// Type of the values, as `keyType`.
+	ValueType string `pulumi:"valueType"`
+}
+
+// A map that an object defines.
+type InspectedMapOutput struct{ *pulumi.OutputState }
+
+func (InspectedMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*InspectedMap)(nil)).Elem()
+}
+
+func (o InspectedMapOutput) ToInspectedMapOutput() InspectedMapOutput {
+	return o
+}
+
+func (o InspectedMapOutput) ToInspectedMapOutputWithContext(ctx context.Context) InspectedMapOutput {
+	return o
+}
+
+// Bytes.
+func (o InspectedMapOutput) KeySize() pulumi.IntOutput {
+	return o.ApplyT(func(v InspectedMap) int { return v.KeySize }).(pulumi.IntOutput)
+}
+
+// Type of the keys in a few words, such as `u32` or `struct flow`.
+func (o InspectedMapOutput) KeyType() pulumi.StringOutput {
+	return o.ApplyT(func(v InspectedMap) string { return v.KeyType }).(pulumi.StringOutput)
+}
+
+// Most entries; 0: the loader chooses.
+func (o InspectedMapOutput) MaxEntries() pulumi.IntOutput {
+	return o.ApplyT(func(v InspectedMap) int { return v.MaxEntries }).(pulumi.IntOutput)
+}
+
+// `bpf_map_type` in lower case.
+func (o InspectedMapOutput) Type() pulumi.StringOutput {
+	return o.ApplyT(func(v InspectedMap) string { return v.Type }).(pulumi.StringOutput)
+}
+
+// Bytes; of one CPU's value for per-CPU maps.
+func (o InspectedMapOutput) ValueSize() pulumi.IntOutput {
+	return o.ApplyT(func(v InspectedMap) int { return v.ValueSize }).(pulumi.IntOutput)
+}
+
+// Type of the values, as `keyType`.
+func (o InspectedMapOutput) ValueType() pulumi.StringOutput {
+	return o.ApplyT(func(v InspectedMap) string { return v.ValueType }).(pulumi.StringOutput)
+}
+
+type InspectedMapMapOutput struct{ *pulumi.OutputState }
+
+func (InspectedMapMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]InspectedMap)(nil)).Elem()
+}
+
+func (o InspectedMapMapOutput) ToInspectedMapMapOutput() InspectedMapMapOutput {
+	return o
+}
+
+func (o InspectedMapMapOutput) ToInspectedMapMapOutputWithContext(ctx context.Context) InspectedMapMapOutput {
+	return o
+}
+
+func (o InspectedMapMapOutput) MapIndex(k pulumi.StringInput) InspectedMapOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) InspectedMap {
+		return vs[0].(map[string]InspectedMap)[vs[1].(string)]
+	}).(InspectedMapOutput)
 }
 
 // An attachment in the kernel.
@@ -2292,6 +2641,263 @@ func (o MapEntryArrayOutput) Index(i pulumi.IntInput) MapEntryOutput {
 	return pulumi.All(o, i).ApplyT(func(vs []interface{}) MapEntry {
 		return vs[0].([]MapEntry)[vs[1].(int)]
 	}).(MapEntryOutput)
+}
+
+// A map of a Program, or a Map, by name.
+type MapLookup struct {
+	// How keys are written as JSON; absent for raw bytes.
+	KeyLayout interface{} `pulumi:"keyLayout"`
+	KeySize   *int        `pulumi:"keySize"`
+	// Name of the map in the object, or of the Map.
+	Map        string `pulumi:"map"`
+	MaxEntries *int   `pulumi:"maxEntries"`
+	// `specId` of the resource.
+	Spec string  `pulumi:"spec"`
+	Type *string `pulumi:"type"`
+	// How values are written as JSON; absent for raw bytes.
+	ValueLayout interface{} `pulumi:"valueLayout"`
+	ValueSize   *int        `pulumi:"valueSize"`
+}
+
+// MapLookupInput is an input type that accepts MapLookupArgs and MapLookupOutput values.
+// You can construct a concrete instance of `MapLookupInput` via:
+//
+//	MapLookupArgs{...}
+type MapLookupInput interface {
+	pulumi.Input
+
+	ToMapLookupOutput() MapLookupOutput
+	ToMapLookupOutputWithContext(context.Context) MapLookupOutput
+}
+
+// A map of a Program, or a Map, by name.
+type MapLookupArgs struct {
+	// How keys are written as JSON; absent for raw bytes.
+	KeyLayout pulumi.Input       `pulumi:"keyLayout"`
+	KeySize   pulumi.IntPtrInput `pulumi:"keySize"`
+	// Name of the map in the object, or of the Map.
+	Map        pulumi.StringInput `pulumi:"map"`
+	MaxEntries pulumi.IntPtrInput `pulumi:"maxEntries"`
+	// `specId` of the resource.
+	Spec pulumi.StringInput    `pulumi:"spec"`
+	Type pulumi.StringPtrInput `pulumi:"type"`
+	// How values are written as JSON; absent for raw bytes.
+	ValueLayout pulumi.Input       `pulumi:"valueLayout"`
+	ValueSize   pulumi.IntPtrInput `pulumi:"valueSize"`
+}
+
+func (MapLookupArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*MapLookup)(nil)).Elem()
+}
+
+func (i MapLookupArgs) ToMapLookupOutput() MapLookupOutput {
+	return i.ToMapLookupOutputWithContext(context.Background())
+}
+
+func (i MapLookupArgs) ToMapLookupOutputWithContext(ctx context.Context) MapLookupOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(MapLookupOutput)
+}
+
+func (i MapLookupArgs) ToMapLookupPtrOutput() MapLookupPtrOutput {
+	return i.ToMapLookupPtrOutputWithContext(context.Background())
+}
+
+func (i MapLookupArgs) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(MapLookupOutput).ToMapLookupPtrOutputWithContext(ctx)
+}
+
+// MapLookupPtrInput is an input type that accepts MapLookupArgs, MapLookupPtr and MapLookupPtrOutput values.
+// You can construct a concrete instance of `MapLookupPtrInput` via:
+//
+//	        MapLookupArgs{...}
+//
+//	or:
+//
+//	        nil
+type MapLookupPtrInput interface {
+	pulumi.Input
+
+	ToMapLookupPtrOutput() MapLookupPtrOutput
+	ToMapLookupPtrOutputWithContext(context.Context) MapLookupPtrOutput
+}
+
+type mapLookupPtrType MapLookupArgs
+
+func MapLookupPtr(v *MapLookupArgs) MapLookupPtrInput {
+	return (*mapLookupPtrType)(v)
+}
+
+func (*mapLookupPtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**MapLookup)(nil)).Elem()
+}
+
+func (i *mapLookupPtrType) ToMapLookupPtrOutput() MapLookupPtrOutput {
+	return i.ToMapLookupPtrOutputWithContext(context.Background())
+}
+
+func (i *mapLookupPtrType) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(MapLookupPtrOutput)
+}
+
+// A map of a Program, or a Map, by name.
+type MapLookupOutput struct{ *pulumi.OutputState }
+
+func (MapLookupOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*MapLookup)(nil)).Elem()
+}
+
+func (o MapLookupOutput) ToMapLookupOutput() MapLookupOutput {
+	return o
+}
+
+func (o MapLookupOutput) ToMapLookupOutputWithContext(ctx context.Context) MapLookupOutput {
+	return o
+}
+
+func (o MapLookupOutput) ToMapLookupPtrOutput() MapLookupPtrOutput {
+	return o.ToMapLookupPtrOutputWithContext(context.Background())
+}
+
+func (o MapLookupOutput) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v MapLookup) *MapLookup {
+		return &v
+	}).(MapLookupPtrOutput)
+}
+
+// How keys are written as JSON; absent for raw bytes.
+func (o MapLookupOutput) KeyLayout() pulumi.AnyOutput {
+	return o.ApplyT(func(v MapLookup) interface{} { return v.KeyLayout }).(pulumi.AnyOutput)
+}
+
+func (o MapLookupOutput) KeySize() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v MapLookup) *int { return v.KeySize }).(pulumi.IntPtrOutput)
+}
+
+// Name of the map in the object, or of the Map.
+func (o MapLookupOutput) Map() pulumi.StringOutput {
+	return o.ApplyT(func(v MapLookup) string { return v.Map }).(pulumi.StringOutput)
+}
+
+func (o MapLookupOutput) MaxEntries() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v MapLookup) *int { return v.MaxEntries }).(pulumi.IntPtrOutput)
+}
+
+// `specId` of the resource.
+func (o MapLookupOutput) Spec() pulumi.StringOutput {
+	return o.ApplyT(func(v MapLookup) string { return v.Spec }).(pulumi.StringOutput)
+}
+
+func (o MapLookupOutput) Type() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v MapLookup) *string { return v.Type }).(pulumi.StringPtrOutput)
+}
+
+// How values are written as JSON; absent for raw bytes.
+func (o MapLookupOutput) ValueLayout() pulumi.AnyOutput {
+	return o.ApplyT(func(v MapLookup) interface{} { return v.ValueLayout }).(pulumi.AnyOutput)
+}
+
+func (o MapLookupOutput) ValueSize() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v MapLookup) *int { return v.ValueSize }).(pulumi.IntPtrOutput)
+}
+
+type MapLookupPtrOutput struct{ *pulumi.OutputState }
+
+func (MapLookupPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**MapLookup)(nil)).Elem()
+}
+
+func (o MapLookupPtrOutput) ToMapLookupPtrOutput() MapLookupPtrOutput {
+	return o
+}
+
+func (o MapLookupPtrOutput) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
+	return o
+}
+
+func (o MapLookupPtrOutput) Elem() MapLookupOutput {
+	return o.ApplyT(func(v *MapLookup) MapLookup {
+		if v != nil {
+			return *v
+		}
+		var ret MapLookup
+		return ret
+	}).(MapLookupOutput)
+}
+
+// How keys are written as JSON; absent for raw bytes.
+func (o MapLookupPtrOutput) KeyLayout() pulumi.AnyOutput {
+	return o.ApplyT(func(v *MapLookup) interface{} {
+		if v == nil {
+			return nil
+		}
+		return v.KeyLayout
+	}).(pulumi.AnyOutput)
+}
+
+func (o MapLookupPtrOutput) KeySize() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *MapLookup) *int {
+		if v == nil {
+			return nil
+		}
+		return v.KeySize
+	}).(pulumi.IntPtrOutput)
+}
+
+// Name of the map in the object, or of the Map.
+func (o MapLookupPtrOutput) Map() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapLookup) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Map
+	}).(pulumi.StringPtrOutput)
+}
+
+func (o MapLookupPtrOutput) MaxEntries() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *MapLookup) *int {
+		if v == nil {
+			return nil
+		}
+		return v.MaxEntries
+	}).(pulumi.IntPtrOutput)
+}
+
+// `specId` of the resource.
+func (o MapLookupPtrOutput) Spec() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapLookup) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Spec
+	}).(pulumi.StringPtrOutput)
+}
+
+func (o MapLookupPtrOutput) Type() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapLookup) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Type
+	}).(pulumi.StringPtrOutput)
+}
+
+// How values are written as JSON; absent for raw bytes.
+func (o MapLookupPtrOutput) ValueLayout() pulumi.AnyOutput {
+	return o.ApplyT(func(v *MapLookup) interface{} {
+		if v == nil {
+			return nil
+		}
+		return v.ValueLayout
+	}).(pulumi.AnyOutput)
+}
+
+func (o MapLookupPtrOutput) ValueSize() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *MapLookup) *int {
+		if v == nil {
+			return nil
+		}
+		return v.ValueSize
+	}).(pulumi.IntPtrOutput)
 }
 
 // A map of a Program, or a Map.
@@ -2981,6 +3587,199 @@ func (o ObjectMapMapOutput) MapIndex(k pulumi.StringInput) ObjectMapOutput {
 	return pulumi.All(o, k).ApplyT(func(vs []interface{}) ObjectMap {
 		return vs[0].(map[string]ObjectMap)[vs[1].(string)]
 	}).(ObjectMapOutput)
+}
+
+// An entrypoint of a Program, by name.
+type ProgramLookup struct {
+	// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+	AttachType *string `pulumi:"attachType"`
+	// Name of the C function. Example: `"xdp_filter"`.
+	Entrypoint string `pulumi:"entrypoint"`
+	// `specId` of the resource.
+	Spec string  `pulumi:"spec"`
+	Type *string `pulumi:"type"`
+}
+
+// ProgramLookupInput is an input type that accepts ProgramLookupArgs and ProgramLookupOutput values.
+// You can construct a concrete instance of `ProgramLookupInput` via:
+//
+//	ProgramLookupArgs{...}
+type ProgramLookupInput interface {
+	pulumi.Input
+
+	ToProgramLookupOutput() ProgramLookupOutput
+	ToProgramLookupOutputWithContext(context.Context) ProgramLookupOutput
+}
+
+// An entrypoint of a Program, by name.
+type ProgramLookupArgs struct {
+	// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+	AttachType pulumi.StringPtrInput `pulumi:"attachType"`
+	// Name of the C function. Example: `"xdp_filter"`.
+	Entrypoint pulumi.StringInput `pulumi:"entrypoint"`
+	// `specId` of the resource.
+	Spec pulumi.StringInput    `pulumi:"spec"`
+	Type pulumi.StringPtrInput `pulumi:"type"`
+}
+
+func (ProgramLookupArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*ProgramLookup)(nil)).Elem()
+}
+
+func (i ProgramLookupArgs) ToProgramLookupOutput() ProgramLookupOutput {
+	return i.ToProgramLookupOutputWithContext(context.Background())
+}
+
+func (i ProgramLookupArgs) ToProgramLookupOutputWithContext(ctx context.Context) ProgramLookupOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(ProgramLookupOutput)
+}
+
+func (i ProgramLookupArgs) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
+	return i.ToProgramLookupPtrOutputWithContext(context.Background())
+}
+
+func (i ProgramLookupArgs) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(ProgramLookupOutput).ToProgramLookupPtrOutputWithContext(ctx)
+}
+
+// ProgramLookupPtrInput is an input type that accepts ProgramLookupArgs, ProgramLookupPtr and ProgramLookupPtrOutput values.
+// You can construct a concrete instance of `ProgramLookupPtrInput` via:
+//
+//	        ProgramLookupArgs{...}
+//
+//	or:
+//
+//	        nil
+type ProgramLookupPtrInput interface {
+	pulumi.Input
+
+	ToProgramLookupPtrOutput() ProgramLookupPtrOutput
+	ToProgramLookupPtrOutputWithContext(context.Context) ProgramLookupPtrOutput
+}
+
+type programLookupPtrType ProgramLookupArgs
+
+func ProgramLookupPtr(v *ProgramLookupArgs) ProgramLookupPtrInput {
+	return (*programLookupPtrType)(v)
+}
+
+func (*programLookupPtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**ProgramLookup)(nil)).Elem()
+}
+
+func (i *programLookupPtrType) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
+	return i.ToProgramLookupPtrOutputWithContext(context.Background())
+}
+
+func (i *programLookupPtrType) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(ProgramLookupPtrOutput)
+}
+
+// An entrypoint of a Program, by name.
+type ProgramLookupOutput struct{ *pulumi.OutputState }
+
+func (ProgramLookupOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*ProgramLookup)(nil)).Elem()
+}
+
+func (o ProgramLookupOutput) ToProgramLookupOutput() ProgramLookupOutput {
+	return o
+}
+
+func (o ProgramLookupOutput) ToProgramLookupOutputWithContext(ctx context.Context) ProgramLookupOutput {
+	return o
+}
+
+func (o ProgramLookupOutput) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
+	return o.ToProgramLookupPtrOutputWithContext(context.Background())
+}
+
+func (o ProgramLookupOutput) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v ProgramLookup) *ProgramLookup {
+		return &v
+	}).(ProgramLookupPtrOutput)
+}
+
+// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+func (o ProgramLookupOutput) AttachType() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v ProgramLookup) *string { return v.AttachType }).(pulumi.StringPtrOutput)
+}
+
+// Name of the C function. Example: `"xdp_filter"`.
+func (o ProgramLookupOutput) Entrypoint() pulumi.StringOutput {
+	return o.ApplyT(func(v ProgramLookup) string { return v.Entrypoint }).(pulumi.StringOutput)
+}
+
+// `specId` of the resource.
+func (o ProgramLookupOutput) Spec() pulumi.StringOutput {
+	return o.ApplyT(func(v ProgramLookup) string { return v.Spec }).(pulumi.StringOutput)
+}
+
+func (o ProgramLookupOutput) Type() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v ProgramLookup) *string { return v.Type }).(pulumi.StringPtrOutput)
+}
+
+type ProgramLookupPtrOutput struct{ *pulumi.OutputState }
+
+func (ProgramLookupPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**ProgramLookup)(nil)).Elem()
+}
+
+func (o ProgramLookupPtrOutput) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
+	return o
+}
+
+func (o ProgramLookupPtrOutput) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
+	return o
+}
+
+func (o ProgramLookupPtrOutput) Elem() ProgramLookupOutput {
+	return o.ApplyT(func(v *ProgramLookup) ProgramLookup {
+		if v != nil {
+			return *v
+		}
+		var ret ProgramLookup
+		return ret
+	}).(ProgramLookupOutput)
+}
+
+// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+func (o ProgramLookupPtrOutput) AttachType() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *ProgramLookup) *string {
+		if v == nil {
+			return nil
+		}
+		return v.AttachType
+	}).(pulumi.StringPtrOutput)
+}
+
+// Name of the C function. Example: `"xdp_filter"`.
+func (o ProgramLookupPtrOutput) Entrypoint() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *ProgramLookup) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Entrypoint
+	}).(pulumi.StringPtrOutput)
+}
+
+// `specId` of the resource.
+func (o ProgramLookupPtrOutput) Spec() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *ProgramLookup) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Spec
+	}).(pulumi.StringPtrOutput)
+}
+
+func (o ProgramLookupPtrOutput) Type() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *ProgramLookup) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Type
+	}).(pulumi.StringPtrOutput)
 }
 
 // An entrypoint in the kernel.
@@ -4816,10 +5615,14 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*MapDefinitionPtrInput)(nil)).Elem(), MapDefinitionArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapEntryInput)(nil)).Elem(), MapEntryArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapEntryArrayInput)(nil)).Elem(), MapEntryArray{})
+	pulumi.RegisterInputType(reflect.TypeOf((*MapLookupInput)(nil)).Elem(), MapLookupArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*MapLookupPtrInput)(nil)).Elem(), MapLookupArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapRefInput)(nil)).Elem(), MapRefArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapRefMapInput)(nil)).Elem(), MapRefMap{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapValueInput)(nil)).Elem(), MapValueArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapValuePtrInput)(nil)).Elem(), MapValueArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*ProgramLookupInput)(nil)).Elem(), ProgramLookupArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*ProgramLookupPtrInput)(nil)).Elem(), ProgramLookupArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ProxyInput)(nil)).Elem(), ProxyArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ProxyPtrInput)(nil)).Elem(), ProxyArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*RawTracepointInput)(nil)).Elem(), RawTracepointArgs{})
@@ -4850,12 +5653,22 @@ func init() {
 	pulumi.RegisterOutputType(FleetPtrOutput{})
 	pulumi.RegisterOutputType(FleetHostOutput{})
 	pulumi.RegisterOutputType(FleetHostArrayOutput{})
+	pulumi.RegisterOutputType(FoundAttachmentOutput{})
+	pulumi.RegisterOutputType(FoundAttachmentArrayOutput{})
+	pulumi.RegisterOutputType(FoundEntryOutput{})
+	pulumi.RegisterOutputType(FoundEntryArrayOutput{})
 	pulumi.RegisterOutputType(HealthCheckOutput{})
 	pulumi.RegisterOutputType(HealthCheckArrayOutput{})
 	pulumi.RegisterOutputType(InnerMapOutput{})
 	pulumi.RegisterOutputType(InnerMapPtrOutput{})
 	pulumi.RegisterOutputType(InnerMapShapeOutput{})
 	pulumi.RegisterOutputType(InnerMapShapePtrOutput{})
+	pulumi.RegisterOutputType(InspectedEntrypointOutput{})
+	pulumi.RegisterOutputType(InspectedEntrypointMapOutput{})
+	pulumi.RegisterOutputType(InspectedGlobalOutput{})
+	pulumi.RegisterOutputType(InspectedGlobalMapOutput{})
+	pulumi.RegisterOutputType(InspectedMapOutput{})
+	pulumi.RegisterOutputType(InspectedMapMapOutput{})
 	pulumi.RegisterOutputType(LinkStatusOutput{})
 	pulumi.RegisterOutputType(LoadedMapOutput{})
 	pulumi.RegisterOutputType(LoadedMapMapOutput{})
@@ -4863,6 +5676,8 @@ func init() {
 	pulumi.RegisterOutputType(MapDefinitionPtrOutput{})
 	pulumi.RegisterOutputType(MapEntryOutput{})
 	pulumi.RegisterOutputType(MapEntryArrayOutput{})
+	pulumi.RegisterOutputType(MapLookupOutput{})
+	pulumi.RegisterOutputType(MapLookupPtrOutput{})
 	pulumi.RegisterOutputType(MapRefOutput{})
 	pulumi.RegisterOutputType(MapRefMapOutput{})
 	pulumi.RegisterOutputType(MapShapeOutput{})
@@ -4875,6 +5690,8 @@ func init() {
 	pulumi.RegisterOutputType(ObjectInfoOutput{})
 	pulumi.RegisterOutputType(ObjectMapOutput{})
 	pulumi.RegisterOutputType(ObjectMapMapOutput{})
+	pulumi.RegisterOutputType(ProgramLookupOutput{})
+	pulumi.RegisterOutputType(ProgramLookupPtrOutput{})
 	pulumi.RegisterOutputType(ProgramStatusOutput{})
 	pulumi.RegisterOutputType(ProgramStatusMapOutput{})
 	pulumi.RegisterOutputType(ProxyOutput{})

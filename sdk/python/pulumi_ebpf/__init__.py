@@ -8,6 +8,12 @@ import typing
 # Export this package's modules as members:
 from ._enums import *
 from .attachment import *
+from .get_attachments import *
+from .get_host_features import *
+from .get_map import *
+from .get_map_entries import *
+from .get_program import *
+from .inspect_object import *
 from .map import *
 from .map_entries import *
 from .program import *

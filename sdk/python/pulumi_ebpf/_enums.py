@@ -7,6 +7,7 @@ import pulumi
 from enum import Enum
 
 __all__ = [
+    'Architecture',
     'CgroupAttach',
     'Direction',
     'EntriesMode',
@@ -23,6 +24,12 @@ __all__ = [
     'Transport',
     'XdpMode',
 ]
+
+
+@pulumi.type_token("ebpf:index:Architecture")
+class Architecture(_builtins.str, Enum):
+    X64 = "x64"
+    ARM64 = "arm64"
 
 
 @pulumi.type_token("ebpf:index:CgroupAttach")

@@ -22,6 +22,8 @@ __all__ = [
     'CgroupArgsDict',
     'CommonConnectionArgs',
     'CommonConnectionArgsDict',
+    'Connection',
+    'ConnectionDict',
     'ConnectionArgs',
     'ConnectionArgsDict',
     'EntrypointRefArgs',
@@ -38,10 +40,16 @@ __all__ = [
     'MapDefinitionArgsDict',
     'MapEntryArgs',
     'MapEntryArgsDict',
+    'MapLookup',
+    'MapLookupDict',
     'MapRefArgs',
     'MapRefArgsDict',
     'MapValueArgs',
     'MapValueArgsDict',
+    'ProgramLookup',
+    'ProgramLookupDict',
+    'Proxy',
+    'ProxyDict',
     'ProxyArgs',
     'ProxyArgsDict',
     'RawTracepointArgs',
@@ -313,6 +321,259 @@ class CommonConnectionArgs:
 
     @user.setter
     def user(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "user", value)
+
+
+class ConnectionDict(TypedDict):
+    """
+    How a host is reached; the shape of @pulumi/command's connection.
+    """
+    host: _builtins.str
+    """
+    Address, host name, or an alias of ~/.ssh/config. Example: `"edge-1"`.
+    """
+    agent_socket_path: NotRequired[_builtins.str]
+    """
+    Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+    """
+    dial_error_limit: NotRequired[_builtins.int]
+    """
+    Dials before giving up; -1 is no limit. Default 10.
+    """
+    host_key: NotRequired[_builtins.str]
+    """
+    The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+    """
+    password: NotRequired[_builtins.str]
+    """
+    Password of the login.
+    """
+    per_dial_timeout: NotRequired[_builtins.int]
+    """
+    Seconds per dial. Default 15.
+    """
+    port: NotRequired[_builtins.int]
+    """
+    SSH port. Default: ~/.ssh/config, else 22.
+    """
+    private_key: NotRequired[_builtins.str]
+    """
+    Private key as PEM text, or the path of a key file.
+    """
+    private_key_password: NotRequired[_builtins.str]
+    """
+    Passphrase of the private key.
+    """
+    proxy: NotRequired['ProxyDict']
+    """
+    A bastion to go through.
+    """
+    transport: NotRequired['Transport']
+    """
+    `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+    """
+    user: NotRequired[_builtins.str]
+    """
+    Login name. Default: ~/.ssh/config, else "root".
+    """
+
+@pulumi.input_type
+class Connection:
+    def __init__(__self__, *,
+                 host: _builtins.str,
+                 agent_socket_path: Optional[_builtins.str] = None,
+                 dial_error_limit: Optional[_builtins.int] = None,
+                 host_key: Optional[_builtins.str] = None,
+                 password: Optional[_builtins.str] = None,
+                 per_dial_timeout: Optional[_builtins.int] = None,
+                 port: Optional[_builtins.int] = None,
+                 private_key: Optional[_builtins.str] = None,
+                 private_key_password: Optional[_builtins.str] = None,
+                 proxy: Optional['Proxy'] = None,
+                 transport: Optional['Transport'] = None,
+                 user: Optional[_builtins.str] = None):
+        """
+        How a host is reached; the shape of @pulumi/command's connection.
+
+        :param _builtins.str host: Address, host name, or an alias of ~/.ssh/config. Example: `"edge-1"`.
+        :param _builtins.str agent_socket_path: Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        :param _builtins.int dial_error_limit: Dials before giving up; -1 is no limit. Default 10.
+        :param _builtins.str host_key: The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        :param _builtins.str password: Password of the login.
+        :param _builtins.int per_dial_timeout: Seconds per dial. Default 15.
+        :param _builtins.int port: SSH port. Default: ~/.ssh/config, else 22.
+        :param _builtins.str private_key: Private key as PEM text, or the path of a key file.
+        :param _builtins.str private_key_password: Passphrase of the private key.
+        :param 'Proxy' proxy: A bastion to go through.
+        :param 'Transport' transport: `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+        :param _builtins.str user: Login name. Default: ~/.ssh/config, else "root".
+        """
+        pulumi.set(__self__, "host", host)
+        if agent_socket_path is not None:
+            pulumi.set(__self__, "agent_socket_path", agent_socket_path)
+        if dial_error_limit is not None:
+            pulumi.set(__self__, "dial_error_limit", dial_error_limit)
+        if host_key is not None:
+            pulumi.set(__self__, "host_key", host_key)
+        if password is not None:
+            pulumi.set(__self__, "password", password)
+        if per_dial_timeout is not None:
+            pulumi.set(__self__, "per_dial_timeout", per_dial_timeout)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if private_key is not None:
+            pulumi.set(__self__, "private_key", private_key)
+        if private_key_password is not None:
+            pulumi.set(__self__, "private_key_password", private_key_password)
+        if proxy is not None:
+            pulumi.set(__self__, "proxy", proxy)
+        if transport is not None:
+            pulumi.set(__self__, "transport", transport)
+        if user is not None:
+            pulumi.set(__self__, "user", user)
+
+    @_builtins.property
+    @pulumi.getter
+    def host(self) -> _builtins.str:
+        """
+        Address, host name, or an alias of ~/.ssh/config. Example: `"edge-1"`.
+        """
+        return pulumi.get(self, "host")
+
+    @host.setter
+    def host(self, value: _builtins.str):
+        pulumi.set(self, "host", value)
+
+    @_builtins.property
+    @pulumi.getter(name="agentSocketPath")
+    def agent_socket_path(self) -> Optional[_builtins.str]:
+        """
+        Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        """
+        return pulumi.get(self, "agent_socket_path")
+
+    @agent_socket_path.setter
+    def agent_socket_path(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "agent_socket_path", value)
+
+    @_builtins.property
+    @pulumi.getter(name="dialErrorLimit")
+    def dial_error_limit(self) -> Optional[_builtins.int]:
+        """
+        Dials before giving up; -1 is no limit. Default 10.
+        """
+        return pulumi.get(self, "dial_error_limit")
+
+    @dial_error_limit.setter
+    def dial_error_limit(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "dial_error_limit", value)
+
+    @_builtins.property
+    @pulumi.getter(name="hostKey")
+    def host_key(self) -> Optional[_builtins.str]:
+        """
+        The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        """
+        return pulumi.get(self, "host_key")
+
+    @host_key.setter
+    def host_key(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "host_key", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def password(self) -> Optional[_builtins.str]:
+        """
+        Password of the login.
+        """
+        return pulumi.get(self, "password")
+
+    @password.setter
+    def password(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "password", value)
+
+    @_builtins.property
+    @pulumi.getter(name="perDialTimeout")
+    def per_dial_timeout(self) -> Optional[_builtins.int]:
+        """
+        Seconds per dial. Default 15.
+        """
+        return pulumi.get(self, "per_dial_timeout")
+
+    @per_dial_timeout.setter
+    def per_dial_timeout(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "per_dial_timeout", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> Optional[_builtins.int]:
+        """
+        SSH port. Default: ~/.ssh/config, else 22.
+        """
+        return pulumi.get(self, "port")
+
+    @port.setter
+    def port(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "port", value)
+
+    @_builtins.property
+    @pulumi.getter(name="privateKey")
+    def private_key(self) -> Optional[_builtins.str]:
+        """
+        Private key as PEM text, or the path of a key file.
+        """
+        return pulumi.get(self, "private_key")
+
+    @private_key.setter
+    def private_key(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "private_key", value)
+
+    @_builtins.property
+    @pulumi.getter(name="privateKeyPassword")
+    def private_key_password(self) -> Optional[_builtins.str]:
+        """
+        Passphrase of the private key.
+        """
+        return pulumi.get(self, "private_key_password")
+
+    @private_key_password.setter
+    def private_key_password(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "private_key_password", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def proxy(self) -> Optional['Proxy']:
+        """
+        A bastion to go through.
+        """
+        return pulumi.get(self, "proxy")
+
+    @proxy.setter
+    def proxy(self, value: Optional['Proxy']):
+        pulumi.set(self, "proxy", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def transport(self) -> Optional['Transport']:
+        """
+        `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+        """
+        return pulumi.get(self, "transport")
+
+    @transport.setter
+    def transport(self, value: Optional['Transport']):
+        pulumi.set(self, "transport", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def user(self) -> Optional[_builtins.str]:
+        """
+        Login name. Default: ~/.ssh/config, else "root".
+        """
+        return pulumi.get(self, "user")
+
+    @user.setter
+    def user(self, value: Optional[_builtins.str]):
         pulumi.set(self, "user", value)
 
 
@@ -937,7 +1198,7 @@ class InnerMapArgsDict(TypedDict):
     """
     Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
     """
-    key: NotRequired[Any]
+    key: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
     """
@@ -945,9 +1206,9 @@ class InnerMapArgsDict(TypedDict):
     """
     Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
     """
-    value: NotRequired[Any]
+    value: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+    Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
     """
 
 @pulumi.input_type
@@ -955,17 +1216,17 @@ class InnerMapArgs:
     def __init__(__self__, *,
                  type: pulumi.Input['MapType'],
                  flags: pulumi.Input[Optional[Sequence[pulumi.Input['MapFlag']]]] = None,
-                 key: Optional[Any] = None,
+                 key: pulumi.Input[Optional[_builtins.str]] = None,
                  max_entries: pulumi.Input[Optional[_builtins.int]] = None,
-                 value: Optional[Any] = None):
+                 value: pulumi.Input[Optional[_builtins.str]] = None):
         """
         Shape of inner maps.
 
         :param pulumi.Input['MapType'] type: The kernel's type in lower case. Example: `"hash"`.
         :param pulumi.Input[Sequence[pulumi.Input['MapFlag']]] flags: Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
-        :param Any key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
+        :param pulumi.Input[_builtins.str] key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         :param pulumi.Input[_builtins.int] max_entries: Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
-        :param Any value: Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        :param pulumi.Input[_builtins.str] value: Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         pulumi.set(__self__, "type", type)
         if flags is not None:
@@ -1003,14 +1264,14 @@ class InnerMapArgs:
 
     @_builtins.property
     @pulumi.getter
-    def key(self) -> Optional[Any]:
+    def key(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         """
         return pulumi.get(self, "key")
 
     @key.setter
-    def key(self, value: Optional[Any]):
+    def key(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "key", value)
 
     @_builtins.property
@@ -1027,14 +1288,14 @@ class InnerMapArgs:
 
     @_builtins.property
     @pulumi.getter
-    def value(self) -> Optional[Any]:
+    def value(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         return pulumi.get(self, "value")
 
     @value.setter
-    def value(self, value: Optional[Any]):
+    def value(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "value", value)
 
 
@@ -1140,6 +1401,150 @@ class MapEntryArgs:
     @value.setter
     def value(self, value: Any):
         pulumi.set(self, "value", value)
+
+
+class MapLookupDict(TypedDict):
+    """
+    A map of a Program, or a Map, by name.
+    """
+    map: _builtins.str
+    """
+    Name of the map in the object, or of the Map.
+    """
+    spec: _builtins.str
+    """
+    `specId` of the resource.
+    """
+    key_layout: NotRequired[Any]
+    """
+    How keys are written as JSON; absent for raw bytes.
+    """
+    key_size: NotRequired[_builtins.int]
+    max_entries: NotRequired[_builtins.int]
+    type: NotRequired[_builtins.str]
+    value_layout: NotRequired[Any]
+    """
+    How values are written as JSON; absent for raw bytes.
+    """
+    value_size: NotRequired[_builtins.int]
+
+@pulumi.input_type
+class MapLookup:
+    def __init__(__self__, *,
+                 map: _builtins.str,
+                 spec: _builtins.str,
+                 key_layout: Optional[Any] = None,
+                 key_size: Optional[_builtins.int] = None,
+                 max_entries: Optional[_builtins.int] = None,
+                 type: Optional[_builtins.str] = None,
+                 value_layout: Optional[Any] = None,
+                 value_size: Optional[_builtins.int] = None):
+        """
+        A map of a Program, or a Map, by name.
+
+        :param _builtins.str map: Name of the map in the object, or of the Map.
+        :param _builtins.str spec: `specId` of the resource.
+        :param Any key_layout: How keys are written as JSON; absent for raw bytes.
+        :param Any value_layout: How values are written as JSON; absent for raw bytes.
+        """
+        pulumi.set(__self__, "map", map)
+        pulumi.set(__self__, "spec", spec)
+        if key_layout is not None:
+            pulumi.set(__self__, "key_layout", key_layout)
+        if key_size is not None:
+            pulumi.set(__self__, "key_size", key_size)
+        if max_entries is not None:
+            pulumi.set(__self__, "max_entries", max_entries)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+        if value_layout is not None:
+            pulumi.set(__self__, "value_layout", value_layout)
+        if value_size is not None:
+            pulumi.set(__self__, "value_size", value_size)
+
+    @_builtins.property
+    @pulumi.getter
+    def map(self) -> _builtins.str:
+        """
+        Name of the map in the object, or of the Map.
+        """
+        return pulumi.get(self, "map")
+
+    @map.setter
+    def map(self, value: _builtins.str):
+        pulumi.set(self, "map", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def spec(self) -> _builtins.str:
+        """
+        `specId` of the resource.
+        """
+        return pulumi.get(self, "spec")
+
+    @spec.setter
+    def spec(self, value: _builtins.str):
+        pulumi.set(self, "spec", value)
+
+    @_builtins.property
+    @pulumi.getter(name="keyLayout")
+    def key_layout(self) -> Optional[Any]:
+        """
+        How keys are written as JSON; absent for raw bytes.
+        """
+        return pulumi.get(self, "key_layout")
+
+    @key_layout.setter
+    def key_layout(self, value: Optional[Any]):
+        pulumi.set(self, "key_layout", value)
+
+    @_builtins.property
+    @pulumi.getter(name="keySize")
+    def key_size(self) -> Optional[_builtins.int]:
+        return pulumi.get(self, "key_size")
+
+    @key_size.setter
+    def key_size(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "key_size", value)
+
+    @_builtins.property
+    @pulumi.getter(name="maxEntries")
+    def max_entries(self) -> Optional[_builtins.int]:
+        return pulumi.get(self, "max_entries")
+
+    @max_entries.setter
+    def max_entries(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "max_entries", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> Optional[_builtins.str]:
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "type", value)
+
+    @_builtins.property
+    @pulumi.getter(name="valueLayout")
+    def value_layout(self) -> Optional[Any]:
+        """
+        How values are written as JSON; absent for raw bytes.
+        """
+        return pulumi.get(self, "value_layout")
+
+    @value_layout.setter
+    def value_layout(self, value: Optional[Any]):
+        pulumi.set(self, "value_layout", value)
+
+    @_builtins.property
+    @pulumi.getter(name="valueSize")
+    def value_size(self) -> Optional[_builtins.int]:
+        return pulumi.get(self, "value_size")
+
+    @value_size.setter
+    def value_size(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "value_size", value)
 
 
 class MapRefArgsDict(TypedDict):
@@ -1375,6 +1780,304 @@ class MapValueArgs:
     @member.setter
     def member(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "member", value)
+
+
+class ProgramLookupDict(TypedDict):
+    """
+    An entrypoint of a Program, by name.
+    """
+    entrypoint: _builtins.str
+    """
+    Name of the C function. Example: `"xdp_filter"`.
+    """
+    spec: _builtins.str
+    """
+    `specId` of the resource.
+    """
+    attach_type: NotRequired[_builtins.str]
+    """
+    `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+    """
+    type: NotRequired[_builtins.str]
+
+@pulumi.input_type
+class ProgramLookup:
+    def __init__(__self__, *,
+                 entrypoint: _builtins.str,
+                 spec: _builtins.str,
+                 attach_type: Optional[_builtins.str] = None,
+                 type: Optional[_builtins.str] = None):
+        """
+        An entrypoint of a Program, by name.
+
+        :param _builtins.str entrypoint: Name of the C function. Example: `"xdp_filter"`.
+        :param _builtins.str spec: `specId` of the resource.
+        :param _builtins.str attach_type: `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+        """
+        pulumi.set(__self__, "entrypoint", entrypoint)
+        pulumi.set(__self__, "spec", spec)
+        if attach_type is not None:
+            pulumi.set(__self__, "attach_type", attach_type)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def entrypoint(self) -> _builtins.str:
+        """
+        Name of the C function. Example: `"xdp_filter"`.
+        """
+        return pulumi.get(self, "entrypoint")
+
+    @entrypoint.setter
+    def entrypoint(self, value: _builtins.str):
+        pulumi.set(self, "entrypoint", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def spec(self) -> _builtins.str:
+        """
+        `specId` of the resource.
+        """
+        return pulumi.get(self, "spec")
+
+    @spec.setter
+    def spec(self, value: _builtins.str):
+        pulumi.set(self, "spec", value)
+
+    @_builtins.property
+    @pulumi.getter(name="attachType")
+    def attach_type(self) -> Optional[_builtins.str]:
+        """
+        `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+        """
+        return pulumi.get(self, "attach_type")
+
+    @attach_type.setter
+    def attach_type(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "attach_type", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> Optional[_builtins.str]:
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "type", value)
+
+
+class ProxyDict(TypedDict):
+    """
+    A bastion: a connection without a proxy of its own.
+    """
+    host: _builtins.str
+    """
+    Address, host name, or an alias of ~/.ssh/config. Example: `"edge-1"`.
+    """
+    agent_socket_path: NotRequired[_builtins.str]
+    """
+    Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+    """
+    dial_error_limit: NotRequired[_builtins.int]
+    """
+    Dials before giving up; -1 is no limit. Default 10.
+    """
+    host_key: NotRequired[_builtins.str]
+    """
+    The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+    """
+    password: NotRequired[_builtins.str]
+    """
+    Password of the login.
+    """
+    per_dial_timeout: NotRequired[_builtins.int]
+    """
+    Seconds per dial. Default 15.
+    """
+    port: NotRequired[_builtins.int]
+    """
+    SSH port. Default: ~/.ssh/config, else 22.
+    """
+    private_key: NotRequired[_builtins.str]
+    """
+    Private key as PEM text, or the path of a key file.
+    """
+    private_key_password: NotRequired[_builtins.str]
+    """
+    Passphrase of the private key.
+    """
+    user: NotRequired[_builtins.str]
+    """
+    Login name. Default: ~/.ssh/config, else "root".
+    """
+
+@pulumi.input_type
+class Proxy:
+    def __init__(__self__, *,
+                 host: _builtins.str,
+                 agent_socket_path: Optional[_builtins.str] = None,
+                 dial_error_limit: Optional[_builtins.int] = None,
+                 host_key: Optional[_builtins.str] = None,
+                 password: Optional[_builtins.str] = None,
+                 per_dial_timeout: Optional[_builtins.int] = None,
+                 port: Optional[_builtins.int] = None,
+                 private_key: Optional[_builtins.str] = None,
+                 private_key_password: Optional[_builtins.str] = None,
+                 user: Optional[_builtins.str] = None):
+        """
+        A bastion: a connection without a proxy of its own.
+
+        :param _builtins.str host: Address, host name, or an alias of ~/.ssh/config. Example: `"edge-1"`.
+        :param _builtins.str agent_socket_path: Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        :param _builtins.int dial_error_limit: Dials before giving up; -1 is no limit. Default 10.
+        :param _builtins.str host_key: The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        :param _builtins.str password: Password of the login.
+        :param _builtins.int per_dial_timeout: Seconds per dial. Default 15.
+        :param _builtins.int port: SSH port. Default: ~/.ssh/config, else 22.
+        :param _builtins.str private_key: Private key as PEM text, or the path of a key file.
+        :param _builtins.str private_key_password: Passphrase of the private key.
+        :param _builtins.str user: Login name. Default: ~/.ssh/config, else "root".
+        """
+        pulumi.set(__self__, "host", host)
+        if agent_socket_path is not None:
+            pulumi.set(__self__, "agent_socket_path", agent_socket_path)
+        if dial_error_limit is not None:
+            pulumi.set(__self__, "dial_error_limit", dial_error_limit)
+        if host_key is not None:
+            pulumi.set(__self__, "host_key", host_key)
+        if password is not None:
+            pulumi.set(__self__, "password", password)
+        if per_dial_timeout is not None:
+            pulumi.set(__self__, "per_dial_timeout", per_dial_timeout)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if private_key is not None:
+            pulumi.set(__self__, "private_key", private_key)
+        if private_key_password is not None:
+            pulumi.set(__self__, "private_key_password", private_key_password)
+        if user is not None:
+            pulumi.set(__self__, "user", user)
+
+    @_builtins.property
+    @pulumi.getter
+    def host(self) -> _builtins.str:
+        """
+        Address, host name, or an alias of ~/.ssh/config. Example: `"edge-1"`.
+        """
+        return pulumi.get(self, "host")
+
+    @host.setter
+    def host(self, value: _builtins.str):
+        pulumi.set(self, "host", value)
+
+    @_builtins.property
+    @pulumi.getter(name="agentSocketPath")
+    def agent_socket_path(self) -> Optional[_builtins.str]:
+        """
+        Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        """
+        return pulumi.get(self, "agent_socket_path")
+
+    @agent_socket_path.setter
+    def agent_socket_path(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "agent_socket_path", value)
+
+    @_builtins.property
+    @pulumi.getter(name="dialErrorLimit")
+    def dial_error_limit(self) -> Optional[_builtins.int]:
+        """
+        Dials before giving up; -1 is no limit. Default 10.
+        """
+        return pulumi.get(self, "dial_error_limit")
+
+    @dial_error_limit.setter
+    def dial_error_limit(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "dial_error_limit", value)
+
+    @_builtins.property
+    @pulumi.getter(name="hostKey")
+    def host_key(self) -> Optional[_builtins.str]:
+        """
+        The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        """
+        return pulumi.get(self, "host_key")
+
+    @host_key.setter
+    def host_key(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "host_key", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def password(self) -> Optional[_builtins.str]:
+        """
+        Password of the login.
+        """
+        return pulumi.get(self, "password")
+
+    @password.setter
+    def password(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "password", value)
+
+    @_builtins.property
+    @pulumi.getter(name="perDialTimeout")
+    def per_dial_timeout(self) -> Optional[_builtins.int]:
+        """
+        Seconds per dial. Default 15.
+        """
+        return pulumi.get(self, "per_dial_timeout")
+
+    @per_dial_timeout.setter
+    def per_dial_timeout(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "per_dial_timeout", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> Optional[_builtins.int]:
+        """
+        SSH port. Default: ~/.ssh/config, else 22.
+        """
+        return pulumi.get(self, "port")
+
+    @port.setter
+    def port(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "port", value)
+
+    @_builtins.property
+    @pulumi.getter(name="privateKey")
+    def private_key(self) -> Optional[_builtins.str]:
+        """
+        Private key as PEM text, or the path of a key file.
+        """
+        return pulumi.get(self, "private_key")
+
+    @private_key.setter
+    def private_key(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "private_key", value)
+
+    @_builtins.property
+    @pulumi.getter(name="privateKeyPassword")
+    def private_key_password(self) -> Optional[_builtins.str]:
+        """
+        Passphrase of the private key.
+        """
+        return pulumi.get(self, "private_key_password")
+
+    @private_key_password.setter
+    def private_key_password(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "private_key_password", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def user(self) -> Optional[_builtins.str]:
+        """
+        Login name. Default: ~/.ssh/config, else "root".
+        """
+        return pulumi.get(self, "user")
+
+    @user.setter
+    def user(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "user", value)
 
 
 class ProxyArgsDict(TypedDict):

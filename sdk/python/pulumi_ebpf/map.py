@@ -27,7 +27,7 @@ class MapArgs:
                  flags: pulumi.Input[Optional[Sequence[pulumi.Input['MapFlag']]]] = None,
                  hosts: pulumi.Input[Optional['FleetArgs']] = None,
                  inner: pulumi.Input[Optional['InnerMapArgs']] = None,
-                 key: Optional[Any] = None,
+                 key: pulumi.Input[Optional[_builtins.str]] = None,
                  map_data_policy: pulumi.Input[Optional['MapDataPolicy']] = None,
                  map_extra: pulumi.Input[Optional[Union[_builtins.int, _builtins.str]]] = None,
                  max_entries: pulumi.Input[Optional[_builtins.int]] = None,
@@ -35,7 +35,7 @@ class MapArgs:
                  on_unreachable: pulumi.Input[Optional['OnUnreachable']] = None,
                  on_unreachable_reason: pulumi.Input[Optional[_builtins.str]] = None,
                  type: pulumi.Input[Optional['MapType']] = None,
-                 value: Optional[Any] = None):
+                 value: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a Map resource.
 
@@ -44,7 +44,7 @@ class MapArgs:
         :param pulumi.Input[Sequence[pulumi.Input['MapFlag']]] flags: Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
         :param pulumi.Input['FleetArgs'] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input['InnerMapArgs'] inner: Shape of the inner maps of array_of_maps and hash_of_maps.
-        :param Any key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
+        :param pulumi.Input[_builtins.str] key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         :param pulumi.Input['MapDataPolicy'] map_data_policy: When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, `replace` starts empty.
         :param pulumi.Input[Union[_builtins.int, _builtins.str]] map_extra: `map_extra` of bpf(2): hash functions of a bloom_filter, address of an arena.
         :param pulumi.Input[_builtins.int] max_entries: Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
@@ -52,7 +52,7 @@ class MapArgs:
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
         :param pulumi.Input['MapType'] type: The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.
-        :param Any value: Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        :param pulumi.Input[_builtins.str] value: Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         pulumi.set(__self__, "connection", connection)
         if btf is not None:
@@ -148,14 +148,14 @@ class MapArgs:
 
     @_builtins.property
     @pulumi.getter
-    def key(self) -> Optional[Any]:
+    def key(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
         Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         """
         return pulumi.get(self, "key")
 
     @key.setter
-    def key(self, value: Optional[Any]):
+    def key(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "key", value)
 
     @_builtins.property
@@ -244,14 +244,14 @@ class MapArgs:
 
     @_builtins.property
     @pulumi.getter
-    def value(self) -> Optional[Any]:
+    def value(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         return pulumi.get(self, "value")
 
     @value.setter
-    def value(self, value: Optional[Any]):
+    def value(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "value", value)
 
 
@@ -266,7 +266,7 @@ class Map(pulumi.CustomResource):
                  flags: pulumi.Input[Optional[Sequence[pulumi.Input['MapFlag']]]] = None,
                  hosts: pulumi.Input[Optional[Union['FleetArgs', 'FleetArgsDict']]] = None,
                  inner: pulumi.Input[Optional[Union['InnerMapArgs', 'InnerMapArgsDict']]] = None,
-                 key: Optional[Any] = None,
+                 key: pulumi.Input[Optional[_builtins.str]] = None,
                  map_data_policy: pulumi.Input[Optional['MapDataPolicy']] = None,
                  map_extra: pulumi.Input[Optional[Union[_builtins.int, _builtins.str]]] = None,
                  max_entries: pulumi.Input[Optional[_builtins.int]] = None,
@@ -274,7 +274,7 @@ class Map(pulumi.CustomResource):
                  on_unreachable: pulumi.Input[Optional['OnUnreachable']] = None,
                  on_unreachable_reason: pulumi.Input[Optional[_builtins.str]] = None,
                  type: pulumi.Input[Optional['MapType']] = None,
-                 value: Optional[Any] = None,
+                 value: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
         A map of its own on one host. Programs share it by `maps`; it outlives them.
@@ -286,7 +286,7 @@ class Map(pulumi.CustomResource):
         :param pulumi.Input[Sequence[pulumi.Input['MapFlag']]] flags: Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
         :param pulumi.Input[Union['FleetArgs', 'FleetArgsDict']] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input[Union['InnerMapArgs', 'InnerMapArgsDict']] inner: Shape of the inner maps of array_of_maps and hash_of_maps.
-        :param Any key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
+        :param pulumi.Input[_builtins.str] key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         :param pulumi.Input['MapDataPolicy'] map_data_policy: When the shape of a map with contents changes: `fail` refuses, `migrate` copies what can be copied, `replace` starts empty.
         :param pulumi.Input[Union[_builtins.int, _builtins.str]] map_extra: `map_extra` of bpf(2): hash functions of a bloom_filter, address of an arena.
         :param pulumi.Input[_builtins.int] max_entries: Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
@@ -294,7 +294,7 @@ class Map(pulumi.CustomResource):
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
         :param pulumi.Input['MapType'] type: The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.
-        :param Any value: Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        :param pulumi.Input[_builtins.str] value: Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         ...
     @overload
@@ -325,7 +325,7 @@ class Map(pulumi.CustomResource):
                  flags: pulumi.Input[Optional[Sequence[pulumi.Input['MapFlag']]]] = None,
                  hosts: pulumi.Input[Optional[Union['FleetArgs', 'FleetArgsDict']]] = None,
                  inner: pulumi.Input[Optional[Union['InnerMapArgs', 'InnerMapArgsDict']]] = None,
-                 key: Optional[Any] = None,
+                 key: pulumi.Input[Optional[_builtins.str]] = None,
                  map_data_policy: pulumi.Input[Optional['MapDataPolicy']] = None,
                  map_extra: pulumi.Input[Optional[Union[_builtins.int, _builtins.str]]] = None,
                  max_entries: pulumi.Input[Optional[_builtins.int]] = None,
@@ -333,7 +333,7 @@ class Map(pulumi.CustomResource):
                  on_unreachable: pulumi.Input[Optional['OnUnreachable']] = None,
                  on_unreachable_reason: pulumi.Input[Optional[_builtins.str]] = None,
                  type: pulumi.Input[Optional['MapType']] = None,
-                 value: Optional[Any] = None,
+                 value: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -473,7 +473,7 @@ class Map(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def key(self) -> pulumi.Output[Optional[Any]]:
+    def key(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
         Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         """
@@ -569,9 +569,9 @@ class Map(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def value(self) -> pulumi.Output[Optional[Any]]:
+    def value(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         return pulumi.get(self, "value")
 

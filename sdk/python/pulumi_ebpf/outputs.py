@@ -24,9 +24,14 @@ __all__ = [
     'EntrypointRef',
     'Fleet',
     'FleetHost',
+    'FoundAttachment',
+    'FoundEntry',
     'HealthCheck',
     'InnerMap',
     'InnerMapShape',
+    'InspectedEntrypoint',
+    'InspectedGlobal',
+    'InspectedMap',
     'LinkStatus',
     'LoadedMap',
     'MapDefinition',
@@ -598,6 +603,141 @@ class FleetHost(dict):
 
 
 @pulumi.output_type
+class FoundAttachment(dict):
+    """
+    A program on a hook.
+    """
+    def __init__(__self__, *,
+                 facts: Mapping[str, Any],
+                 hook: _builtins.str,
+                 link_id: _builtins.int,
+                 program_id: _builtins.int,
+                 program_name: _builtins.str,
+                 program_tag: _builtins.str,
+                 program_type: _builtins.str,
+                 spec: Optional[_builtins.str] = None):
+        """
+        A program on a hook.
+
+        :param Mapping[str, Union[_builtins.str, _builtins.float]] facts: Of the hook: `mode`, `direction`, `position`, `priority`, `handle`, `attach`.
+        :param _builtins.str hook: `xdp`, `tcx`, `tc`, `cgroup`, `tracepoint` or `rawTracepoint`, as an Attachment names it.
+        :param _builtins.int link_id: The kernel's id of the link; 0: attached without one.
+        :param _builtins.int program_id: The kernel's id of the program.
+        :param _builtins.str program_name: The kernel's name of the program: at most 15 bytes.
+        :param _builtins.str program_tag: The kernel's tag of the program.
+        :param _builtins.str program_type: `bpf_prog_type` in lower case.
+        :param _builtins.str spec: `specId` of the Attachment; absent: somebody else attached it.
+        """
+        pulumi.set(__self__, "facts", facts)
+        pulumi.set(__self__, "hook", hook)
+        pulumi.set(__self__, "link_id", link_id)
+        pulumi.set(__self__, "program_id", program_id)
+        pulumi.set(__self__, "program_name", program_name)
+        pulumi.set(__self__, "program_tag", program_tag)
+        pulumi.set(__self__, "program_type", program_type)
+        if spec is not None:
+            pulumi.set(__self__, "spec", spec)
+
+    @_builtins.property
+    @pulumi.getter
+    def facts(self) -> Mapping[str, Any]:
+        """
+        Of the hook: `mode`, `direction`, `position`, `priority`, `handle`, `attach`.
+        """
+        return pulumi.get(self, "facts")
+
+    @_builtins.property
+    @pulumi.getter
+    def hook(self) -> _builtins.str:
+        """
+        `xdp`, `tcx`, `tc`, `cgroup`, `tracepoint` or `rawTracepoint`, as an Attachment names it.
+        """
+        return pulumi.get(self, "hook")
+
+    @_builtins.property
+    @pulumi.getter(name="linkId")
+    def link_id(self) -> _builtins.int:
+        """
+        The kernel's id of the link; 0: attached without one.
+        """
+        return pulumi.get(self, "link_id")
+
+    @_builtins.property
+    @pulumi.getter(name="programId")
+    def program_id(self) -> _builtins.int:
+        """
+        The kernel's id of the program.
+        """
+        return pulumi.get(self, "program_id")
+
+    @_builtins.property
+    @pulumi.getter(name="programName")
+    def program_name(self) -> _builtins.str:
+        """
+        The kernel's name of the program: at most 15 bytes.
+        """
+        return pulumi.get(self, "program_name")
+
+    @_builtins.property
+    @pulumi.getter(name="programTag")
+    def program_tag(self) -> _builtins.str:
+        """
+        The kernel's tag of the program.
+        """
+        return pulumi.get(self, "program_tag")
+
+    @_builtins.property
+    @pulumi.getter(name="programType")
+    def program_type(self) -> _builtins.str:
+        """
+        `bpf_prog_type` in lower case.
+        """
+        return pulumi.get(self, "program_type")
+
+    @_builtins.property
+    @pulumi.getter
+    def spec(self) -> Optional[_builtins.str]:
+        """
+        `specId` of the Attachment; absent: somebody else attached it.
+        """
+        return pulumi.get(self, "spec")
+
+
+@pulumi.output_type
+class FoundEntry(dict):
+    """
+    An entry as the map holds it.
+    """
+    def __init__(__self__, *,
+                 key: Any,
+                 value: Any):
+        """
+        An entry as the map holds it.
+
+        :param Any key: Plain JSON of the key's C type.
+        :param Any value: Plain JSON of the value's C type. Of a per-CPU map `{ perCpu: [...] }`; of a map of maps or programs the kernel's id of it.
+        """
+        pulumi.set(__self__, "key", key)
+        pulumi.set(__self__, "value", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def key(self) -> Any:
+        """
+        Plain JSON of the key's C type.
+        """
+        return pulumi.get(self, "key")
+
+    @_builtins.property
+    @pulumi.getter
+    def value(self) -> Any:
+        """
+        Plain JSON of the value's C type. Of a per-CPU map `{ perCpu: [...] }`; of a map of maps or programs the kernel's id of it.
+        """
+        return pulumi.get(self, "value")
+
+
+@pulumi.output_type
 class HealthCheck(dict):
     @staticmethod
     def __key_warning(key: str):
@@ -718,17 +858,17 @@ class InnerMap(dict):
     def __init__(__self__, *,
                  type: 'MapType',
                  flags: Optional[Sequence['MapFlag']] = None,
-                 key: Optional[Any] = None,
+                 key: Optional[_builtins.str] = None,
                  max_entries: Optional[_builtins.int] = None,
-                 value: Optional[Any] = None):
+                 value: Optional[_builtins.str] = None):
         """
         Shape of inner maps.
 
         :param 'MapType' type: The kernel's type in lower case. Example: `"hash"`.
         :param Sequence['MapFlag'] flags: Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
-        :param Any key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
+        :param _builtins.str key: Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         :param _builtins.int max_entries: Most entries; bytes for ring buffers, pages for an arena. No default but for storages. Example: `1024`.
-        :param Any value: Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        :param _builtins.str value: Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         pulumi.set(__self__, "type", type)
         if flags is not None:
@@ -758,7 +898,7 @@ class InnerMap(dict):
 
     @_builtins.property
     @pulumi.getter
-    def key(self) -> Optional[Any]:
+    def key(self) -> Optional[_builtins.str]:
         """
         Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
         """
@@ -774,9 +914,9 @@ class InnerMap(dict):
 
     @_builtins.property
     @pulumi.getter
-    def value(self) -> Optional[Any]:
+    def value(self) -> Optional[_builtins.str]:
         """
-        Type of the values; of one CPU's for per-CPU maps. Example: `{"packets":"u64","bytes":"u64"}`.
+        Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
         return pulumi.get(self, "value")
 
@@ -923,6 +1063,175 @@ class InnerMapShape(dict):
         How values are written as JSON; absent for raw bytes.
         """
         return pulumi.get(self, "value_layout")
+
+
+@pulumi.output_type
+class InspectedEntrypoint(dict):
+    """
+    A program (C function) in an object.
+    """
+    def __init__(__self__, *,
+                 section: _builtins.str,
+                 type: _builtins.str,
+                 attach_type: Optional[_builtins.str] = None):
+        """
+        A program (C function) in an object.
+
+        :param _builtins.str section: ELF section, as in `SEC()`.
+        :param _builtins.str type: `bpf_prog_type` in lower case.
+        :param _builtins.str attach_type: `bpf_attach_type` in lower case, where the section fixes it.
+        """
+        pulumi.set(__self__, "section", section)
+        pulumi.set(__self__, "type", type)
+        if attach_type is not None:
+            pulumi.set(__self__, "attach_type", attach_type)
+
+    @_builtins.property
+    @pulumi.getter
+    def section(self) -> _builtins.str:
+        """
+        ELF section, as in `SEC()`.
+        """
+        return pulumi.get(self, "section")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> _builtins.str:
+        """
+        `bpf_prog_type` in lower case.
+        """
+        return pulumi.get(self, "type")
+
+    @_builtins.property
+    @pulumi.getter(name="attachType")
+    def attach_type(self) -> Optional[_builtins.str]:
+        """
+        `bpf_attach_type` in lower case, where the section fixes it.
+        """
+        return pulumi.get(self, "attach_type")
+
+
+@pulumi.output_type
+class InspectedGlobal(dict):
+    """
+    A global variable of an object.
+    """
+    def __init__(__self__, *,
+                 section: _builtins.str,
+                 size: _builtins.int,
+                 type: _builtins.str):
+        """
+        A global variable of an object.
+
+        :param _builtins.str section: ELF section: `.rodata`, `.data`, `.bss` or one of the object's own.
+        :param _builtins.int size: Bytes.
+        :param _builtins.str type: Its C type in a few words.
+        """
+        pulumi.set(__self__, "section", section)
+        pulumi.set(__self__, "size", size)
+        pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def section(self) -> _builtins.str:
+        """
+        ELF section: `.rodata`, `.data`, `.bss` or one of the object's own.
+        """
+        return pulumi.get(self, "section")
+
+    @_builtins.property
+    @pulumi.getter
+    def size(self) -> _builtins.int:
+        """
+        Bytes.
+        """
+        return pulumi.get(self, "size")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> _builtins.str:
+        """
+        Its C type in a few words.
+        """
+        return pulumi.get(self, "type")
+
+
+@pulumi.output_type
+class InspectedMap(dict):
+    """
+    A map that an object defines.
+    """
+    def __init__(__self__, *,
+                 key_size: _builtins.int,
+                 key_type: _builtins.str,
+                 max_entries: _builtins.int,
+                 type: _builtins.str,
+                 value_size: _builtins.int,
+                 value_type: _builtins.str):
+        """
+        A map that an object defines.
+
+        :param _builtins.int key_size: Bytes.
+        :param _builtins.str key_type: Type of the keys in a few words, such as `u32` or `struct flow`.
+        :param _builtins.int max_entries: Most entries; 0: the loader chooses.
+        :param _builtins.str type: `bpf_map_type` in lower case.
+        :param _builtins.int value_size: Bytes; of one CPU's value for per-CPU maps.
+        :param _builtins.str value_type: Type of the values, as `keyType`.
+        """
+        pulumi.set(__self__, "key_size", key_size)
+        pulumi.set(__self__, "key_type", key_type)
+        pulumi.set(__self__, "max_entries", max_entries)
+        pulumi.set(__self__, "type", type)
+        pulumi.set(__self__, "value_size", value_size)
+        pulumi.set(__self__, "value_type", value_type)
+
+    @_builtins.property
+    @pulumi.getter(name="keySize")
+    def key_size(self) -> _builtins.int:
+        """
+        Bytes.
+        """
+        return pulumi.get(self, "key_size")
+
+    @_builtins.property
+    @pulumi.getter(name="keyType")
+    def key_type(self) -> _builtins.str:
+        """
+        Type of the keys in a few words, such as `u32` or `struct flow`.
+        """
+        return pulumi.get(self, "key_type")
+
+    @_builtins.property
+    @pulumi.getter(name="maxEntries")
+    def max_entries(self) -> _builtins.int:
+        """
+        Most entries; 0: the loader chooses.
+        """
+        return pulumi.get(self, "max_entries")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> _builtins.str:
+        """
+        `bpf_map_type` in lower case.
+        """
+        return pulumi.get(self, "type")
+
+    @_builtins.property
+    @pulumi.getter(name="valueSize")
+    def value_size(self) -> _builtins.int:
+        """
+        Bytes; of one CPU's value for per-CPU maps.
+        """
+        return pulumi.get(self, "value_size")
+
+    @_builtins.property
+    @pulumi.getter(name="valueType")
+    def value_type(self) -> _builtins.str:
+        """
+        Type of the values, as `keyType`.
+        """
+        return pulumi.get(self, "value_type")
 
 
 @pulumi.output_type
