@@ -1,5 +1,5 @@
-// Set-up, then the demo: a firewall on two hosts that are made for it.
-//   node scripts/demo.mjs
+// Set-up, then a demo on hosts that are made for it: a firewall, or the same run from git.
+//   node scripts/demo.mjs [firewall|gitops]
 import { runAfterSetUp } from "./run.mjs";
 
-await runAfterSetUp("demo", "test/demo/main.ts");
+await runAfterSetUp("demo", "test/demo/main.ts", process.argv.slice(2));

@@ -33,6 +33,8 @@ const always = {
   "openssh-server": file("/usr/sbin/sshd"),
   "openssh-client": command("ssh-keygen"),
   sudo: command("sudo"),
+  git: command("git"),
+  "python3-pip": () => succeeds("python3", ["-m", "pip", "--version"]),
   "xdp-tools": () =>
     readdirSync("/usr/lib").some((name) => existsSync(`/usr/lib/${name}/bpf/xdpfilt_dny_ip.o`)) ||
     existsSync("/usr/lib/bpf/xdpfilt_dny_ip.o"),
@@ -52,9 +54,18 @@ const forMachines = {
   kmod: command("depmod"),
 };
 
-/** @param machines whether virtual machines are wanted as well */
-export async function installPackages({ machines }) {
-  const wanted = Object.entries({ ...always, ...(machines ? forMachines : {}) });
+const forDatabases = { postgresql: file("/usr/lib/postgresql") };
+
+/**
+ * @param machines whether virtual machines are wanted as well
+ * @param databases whether a database server is
+ */
+export async function installPackages({ machines = false, databases = false }) {
+  const wanted = Object.entries({
+    ...always,
+    ...(machines ? forMachines : {}),
+    ...(databases ? forDatabases : {}),
+  });
   const present = await Promise.all(wanted.map(([, check]) => check()));
   const missing = wanted.filter((_, index) => !present[index]).map(([name]) => name);
   if (missing.length === 0) return;

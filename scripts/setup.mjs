@@ -10,14 +10,20 @@ import { lock, root, run, SetupError, step } from "./step.mjs";
 
 /**
  * @param machines whether virtual machines are wanted as well
+ * @param databases whether a database server is
  * @param languages Pulumi's language hosts that are wanted besides Node's: `yaml`, `python`, `go`
  * @param generators whether the program that writes SDKs is wanted
  */
-export async function setUp({ machines = false, languages = [], generators = false } = {}) {
+export async function setUp({
+  machines = false,
+  databases = false,
+  languages = [],
+  generators = false,
+} = {}) {
   checkMachine();
   const unlock = await lock();
   try {
-    await installPackages({ machines });
+    await installPackages({ machines, databases });
     await checkBpf();
     if (!packagesInstalled()) {
       await step("install npm packages", () =>

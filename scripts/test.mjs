@@ -26,6 +26,7 @@ async function main() {
   );
   await setUp({
     machines: chosen.includes("vm"),
+    databases: values.all && chosen.includes("e2e"),
     languages: chosen.includes("e2e") ? ["yaml", ...(values.all ? ["python", "go"] : [])] : [],
     generators: chosen.includes("unit"),
   });

@@ -36,7 +36,7 @@ export class Stage {
 
   private constructor(
     private readonly lab: Lab,
-    private readonly project: PulumiProject,
+    readonly project: PulumiProject,
     private readonly screen: Screen,
     /** Everything that the engine said. */
     readonly log: string,
@@ -45,14 +45,15 @@ export class Stage {
     this.edge2 = lab.host(1);
   }
 
-  static async set(screen: Screen): Promise<Stage> {
+  /** `stack` is the name of examples/firewall's stack. */
+  static async set(screen: Screen, stack = "dev"): Promise<Stage> {
     const log = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pulumi-ebpf", "demo.log");
     mkdirSync(dirname(log), { recursive: true });
     writeFileSync(log, "");
     const lab = await Lab.create({ hosts: 2 });
     try {
       const directory = resolve(__dirname, "../../examples/firewall");
-      const project = await PulumiProject.create({ program: { directory }, name: "firewall" });
+      const project = await PulumiProject.create({ program: { directory }, name: "firewall", stack });
       process.once("exit", () => project.dispose());
       const stage = new Stage(lab, project, screen, log);
       await stage.prepare();

@@ -10,7 +10,7 @@ import { type TestHost } from "../support/host.js";
 const { attacker, office, visitor } = sources;
 const attackers = { network: "203.0.113.0/24", action: "DROP" } as const;
 
-export async function play(stage: Stage, screen: Screen): Promise<void> {
+export async function playFirewall(stage: Stage, screen: Screen): Promise<void> {
   const settings: Settings = {
     rules: [attackers, { network: "198.51.100.0/24", action: "PASS" }],
     sampleRate: 100,
@@ -112,10 +112,7 @@ async function replaceUnderFlood(
 
 async function repair(stage: Stage, screen: Screen): Promise<void> {
   screen.step("Detach it by hand, and repair it", "Somebody on edge-1 takes the program off eth0.");
-  const judge = await judgeOf(stage.edge1, "eth0");
-  const done = screen.command(`bpftool link detach id ${judge?.linkId}      (on edge-1)`);
-  await stage.edge1.exec(["bpftool", "link", "detach", "id", String(judge?.linkId)]);
-  done("detached");
+  await detachByHand(stage, screen);
   arrived(screen, "nothing judges", "edge-1", attacker, await stage.send(attacker, stage.edge1), "all");
   await stage.pulumi("refresh");
   const drift = (await stage.resources()).flatMap(({ urn, outputs }) =>
@@ -125,6 +122,13 @@ async function repair(stage: Stage, screen: Screen): Promise<void> {
   await stage.pulumi("up");
   arrived(screen, "rule 203.0.113.0/24", "edge-1", attacker, await stage.send(attacker, stage.edge1), "none");
   await showJudge(screen, "edge-1", stage.edge1, "xdp_filter");
+}
+
+export async function detachByHand(stage: Stage, screen: Screen): Promise<void> {
+  const judge = await judgeOf(stage.edge1, "eth0");
+  const done = screen.command(`bpftool link detach id ${judge?.linkId}      (on edge-1)`);
+  await stage.edge1.exec(["bpftool", "link", "detach", "id", String(judge?.linkId)]);
+  done("detached");
 }
 
 async function destroy(stage: Stage, screen: Screen, seen: Holdings): Promise<void> {
@@ -154,7 +158,7 @@ async function destroy(stage: Stage, screen: Screen, seen: Holdings): Promise<vo
   arrived(screen, "no filter", "edge-1", attacker, await stage.send(attacker, stage.edge1), "all");
 }
 
-function arrived(
+export function arrived(
   screen: Screen,
   why: string,
   host: string,
@@ -167,14 +171,14 @@ function arrived(
   screen.check(`${host}  from ${source}`, `${figures}   ${why}`, holds);
 }
 
-async function showJudge(screen: Screen, label: string, host: TestHost, name: string): Promise<void> {
+export async function showJudge(screen: Screen, label: string, host: TestHost, name: string): Promise<void> {
   const judge = await judgeOf(host, "eth0");
   const found = judge === undefined ? "nothing" : `${judge.name}, id ${judge.programId}, ${judge.mode} mode`;
   screen.check(`${label}  eth0, by ip and bpftool`, found, judge?.name === name);
 }
 
 /** Ids that must be gone in the end. */
-async function remember(stage: Stage, seen: Holdings): Promise<void> {
+export async function remember(stage: Stage, seen: Holdings): Promise<void> {
   for (const host of [stage.edge1, stage.edge2]) {
     const pinned = await pinnedOn(host);
     for (const kind of ["prog", "map", "link"] as const) {
