@@ -1,4 +1,6 @@
 /** Values between the engine's JSON and the lifecycle's. */
+import type { Problem } from "../errors";
+import { type Path, propertyPath } from "../lifecycle";
 import { PROVIDER_KEY } from "./provider-text";
 
 /** sdk/go/common/resource/sig: the key that marks a value of a special kind, and two of the kinds. */
@@ -6,12 +8,29 @@ const SIGNATURE = "4dabf18193072939515e22adb298388d";
 const SECRET = "1b47061264138c4ac30d75fd1eb44270";
 const ASSET = "c44067f5952c0a294b673a41bacd8c17";
 
+/** Outputs that the plugin adds for other languages: a function of the others, no part of any state. */
+const REFERENCES = ["entrypointRefs", "mapRefs", "ref"];
+
 type Properties = Record<string, unknown>;
 
 /** Plain values: secrets unwrapped, file assets as their path, the engine's own properties left out. */
 export function fromEngine(properties: Properties): Properties {
   const { [PROVIDER_KEY]: _text, __defaults: _defaults, ...own } = properties;
+  for (const name of REFERENCES) delete own[name];
   return plain(own) as Properties;
+}
+
+/** Assets without a path on this machine, and archives, where fromEngine left them. */
+export function unfitAssets(value: unknown, path: Path = []): Problem[] {
+  if (value === null || typeof value !== "object") return [];
+  if (SIGNATURE in value) {
+    const reason = "expected a path or a FileAsset: other assets and archives are no file of this machine";
+    return [{ property: propertyPath(path), reason }];
+  }
+  const children: [string | number, unknown][] = Array.isArray(value)
+    ? value.map((child, index) => [index, child])
+    : Object.entries(value);
+  return children.flatMap(([key, child]) => unfitAssets(child, [...path, key]));
 }
 
 function plain(value: unknown): unknown {
@@ -21,6 +40,11 @@ function plain(value: unknown): unknown {
   if (object[SIGNATURE] === SECRET) return plain(object["value"]);
   if (object[SIGNATURE] === ASSET && typeof object["path"] === "string") return object["path"];
   return Object.fromEntries(Object.entries(object).map(([key, child]) => [key, plain(child)]));
+}
+
+/** For the engine to keep encrypted. */
+export function secret(value: unknown): unknown {
+  return { [SIGNATURE]: SECRET, value };
 }
 
 /** What google.protobuf.Struct takes: no `undefined`, at any depth. */

@@ -3,8 +3,8 @@ import type { Problem } from "../errors";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { OpenSources, Source } from "../sources/source";
 import { withoutDefaults } from "./defaults";
-import { problemsOf, problemsOfError } from "./problems";
-import { touches, unknownPaths, withoutUnknown } from "./unknowns";
+import { knownIssues, problemsOf, problemsOfError } from "./problems";
+import { unknownPaths, withoutUnknown } from "./unknowns";
 
 export interface Checked {
   inputs: Record<string, unknown>;
@@ -33,10 +33,7 @@ export async function checkInputs(
 
   const parsed = definition.inputs.safeParse(news);
   if (!parsed.success) {
-    const issues = parsed.error.issues.filter(
-      ({ path }) => !unknown.some((hole) => touches(path as (string | number)[], hole)),
-    );
-    const problems = problemsOf(definition.inputs, issues);
+    const problems = problemsOf(definition.inputs, knownIssues(parsed.error.issues, unknown));
     if (problems.length > 0) return { inputs: news, problems };
   }
 

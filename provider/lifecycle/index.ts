@@ -19,6 +19,7 @@ import { type Settings, withCredentials, withoutCredentials } from "./credential
 import { describe, isUnreachable, withWaysOut } from "./describe";
 import { type Diff, diffInputs, isHostlessOnly } from "./diff";
 import { leadsTo, parseId } from "./lookup";
+import { FleetLifecycle, isFleet } from "./fleet";
 import { createNameGuard } from "./name-guard";
 import { observe } from "./observe";
 import { createPlanner } from "./plan";
@@ -27,8 +28,11 @@ import { type Properties, stateOf, type State, withoutHostless } from "./state";
 
 export type { Call, Severity } from "./call";
 export { readSettings, type Settings, withoutCredentials } from "./credentials";
+export { isUnreachable } from "./describe";
 export type { ChangeKind, Diff } from "./diff";
+export { problemsOfInput } from "./problems";
 export { PartialError, type Properties } from "./state";
+export { type Path, propertyPath } from "./unknowns";
 export { UNKNOWN } from "../resources/unknown";
 
 export interface CheckOutcome {
@@ -104,6 +108,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     call,
   });
   const planner = createPlanner(openSession);
+  const reach = (connection: Connection) => withCredentials(connection, settings);
+  const fleets = new FleetLifecycle({ openSources, planner, reach, toolsOf });
   const takenName = createNameGuard();
   /** Once something is applied, this is no preview: apply finds all that plan would, at the price of one call less. */
   let applying = false;
@@ -128,12 +134,12 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const definition = definitionOf(kind);
     const taken = takenName(kind, olds, news);
     if (taken !== undefined) return { inputs: news, failures: [taken] };
+    const plans = !applying && planAt === "check" && settings.preview !== "offline";
+    if (isFleet(news)) return fleets.check(definition, olds, news, plans, call);
     const { inputs, problems, complete } = await checkInputs(definition, olds, news, openSources);
     if (problems.length > 0 || complete === undefined) return { inputs, failures: problems };
     const unchanged = olds !== undefined && !diffInputs(definition, olds, inputs).changes;
-    if (unchanged || applying || planAt !== "check" || settings.preview === "offline") {
-      return { inputs, failures: [] };
-    }
+    if (unchanged || !plans) return { inputs, failures: [] };
     const { checked, sources } = complete;
     const connection = withCredentials(checked.connection, settings);
     const blame = (error: EbpfError) => definition.blame?.(error, checked);
@@ -156,11 +162,16 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     diff(kind, id, olds, news, ignoreChanges) {
       const definition = definitionOf(kind);
+      if (isFleet(olds) || isFleet(news)) {
+        const report = applying ? () => undefined : options.report;
+        return fleets.diff(definition, id, olds, news, ignoreChanges, report);
+      }
       return diffInputs(definition, { ...stateOf(kind, id, olds) }, news, ignoreChanges);
     },
 
     async preview(kind, id, olds, news, call = options) {
       const definition = definitionOf(kind);
+      if (isFleet(news)) return fleets.preview(definition, olds, news, settings.preview !== "offline", call);
       const state = olds === undefined ? undefined : stateOf(kind, id ?? "", olds);
       if (olds !== undefined && isHostlessOnly(diffInputs(definition, olds, news)))
         return { ...withoutHostless(olds), ...news };
@@ -174,15 +185,20 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     async create(kind, inputs, call) {
+      applying = true;
+      if (isFleet(inputs)) return fleets.create(definitionOf(kind), inputs, call);
       const checked = inputs as unknown as CommonInputs;
       const id = `${hostLabel(checked.connection)}/${checked.specId}`;
-      applying = true;
       return { id, outputs: await apply(toolsOf(call), definitionOf(kind), id, checked, randomUUID()) };
     },
 
     async update(kind, id, olds, news, call) {
       const tools = toolsOf(call);
       const definition = definitionOf(kind);
+      if (isFleet(news)) {
+        applying = true;
+        return fleets.update(definition, id, olds, news, call);
+      }
       const state = stateOf(kind, id, olds);
       const difference = diffInputs(definition, olds, news);
       if (isHostlessOnly(difference)) return { ...withoutHostless(olds), ...news };
@@ -195,6 +211,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     async read(kind, id, outputs, call) {
+      if (isFleet(outputs)) return fleets.read(definitionOf(kind), id, outputs, call);
       const state = stateOf(kind, id, outputs);
       try {
         return await observe(toolsOf(call), definitionOf(kind), state, state);
@@ -218,6 +235,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async delete(kind, id, outputs, call = options) {
       applying = true;
+      if (isFleet(outputs)) return fleets.delete(definitionOf(kind), id, outputs, call);
       const state = stateOf(kind, id, outputs);
       try {
         const session = await toolsOf(call).open(state);

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { EbpfError, type Problem } from "../errors";
 import { closest } from "../resources/closest";
-import { type Path, propertyPath } from "./unknowns";
+import { type Path, propertyPath, touches, unknownPaths } from "./unknowns";
 
 type Issue = z.core.$ZodIssue;
 type Schema = z.core.$ZodType;
@@ -18,6 +18,17 @@ export function problemsOf(schema: Schema, issues: readonly Issue[]): Problem[] 
       reason: `unknown property${suggestion(key, known)}`,
     }));
   });
+}
+
+/** What a schema says against a value, less what concerns parts that are UNKNOWN. */
+export function problemsOfInput(schema: z.ZodType, value: unknown): Problem[] {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return [];
+  return problemsOf(schema, knownIssues(parsed.error.issues, unknownPaths(value)));
+}
+
+export function knownIssues(issues: readonly Issue[], unknown: readonly Path[]): Issue[] {
+  return issues.filter(({ path }) => !unknown.some((hole) => touches(path as Path, hole)));
 }
 
 function suggestion(key: string, known: string[]): string {

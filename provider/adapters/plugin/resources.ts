@@ -1,0 +1,263 @@
+/** Check, diff, create, read, update and delete, as the engine asks for them. */
+import {
+  CheckFailure,
+  type CheckRequest,
+  CheckResponse,
+  type CreateRequest,
+  CreateResponse,
+  type DeleteRequest,
+  type DiffRequest,
+  DiffResponse,
+  PropertyDiff,
+  type ReadRequest,
+  ReadResponse,
+  type UpdateRequest,
+  UpdateResponse,
+} from "@pulumi/pulumi/proto/provider_pb";
+import { Empty } from "google-protobuf/google/protobuf/empty_pb";
+import type { Struct } from "google-protobuf/google/protobuf/struct_pb";
+import { isDeepStrictEqual } from "node:util";
+import { EbpfError } from "../../errors";
+import { type Call, type ChangeKind, isUnreachable, PartialError, type Properties } from "../../lifecycle";
+import { formatSpecId, parseSpecId } from "../../protocol/spec-id";
+import type { Connection } from "../../transport/connection";
+import { unfitAssets } from "../wire";
+import type { Calls, Subject } from "./calls";
+import type { Core } from "./core";
+import { withSecrets } from "./secrets";
+import { HalfDone } from "./status";
+import { fromStruct, toStruct } from "./struct";
+import { kindOf, parseUrn, type Urn } from "./urn";
+
+/** Known before and after every update of a resource that is not replaced. */
+const STABLES = ["specId", "incarnation"];
+
+export function createResources(core: Core, calls: Calls) {
+  const { lifecycle, config } = core;
+  const autoRefresh = config.autoRefresh;
+  /** Spec id → URN, as this process checked them. */
+  const named = new Map<string, string>();
+
+  /** Runs one call; what is half done goes to the engine with the resource's state. */
+  async function run<T>(
+    urn: string,
+    verb: string,
+    work: (kind: string, call: Call) => Promise<T>,
+    timeout?: Subject["timeout"],
+  ): Promise<T> {
+    const { type, name } = parseUrn(urn);
+    const kind = kindOf(type);
+    try {
+      const subject = { urn, text: `${verb} ${kind} "${name}"`, ...(timeout && { timeout }) };
+      return await calls.run(subject, (call) => work(kind, call));
+    } catch (thrown) {
+      if (!(thrown instanceof PartialError)) throw thrown;
+      throw new HalfDone(thrown.message, thrown.id, encode(kind, thrown.properties), autoRefresh);
+    }
+  }
+
+  /** State for the engine: with references for other languages, secrets marked. */
+  function encode(kind: string, outputs: Properties): Struct {
+    const refs = core.definitionOf(kind)?.refs?.(outputs as never) ?? {};
+    return encodeInputs(kind, { ...outputs, ...refs });
+  }
+
+  function encodeInputs(kind: string, inputs: Properties): Struct {
+    const definition = core.definitionOf(kind);
+    return toStruct(definition === undefined ? inputs : withSecrets(definition.inputs, inputs));
+  }
+
+  /** What the Node SDK sends, and other languages leave to us. */
+  function completed(urn: Urn, kind: string, news: Properties): Properties {
+    const { project, stack, name } = urn;
+    const { owner } = config;
+    const specId = formatSpecId({ ...(owner === undefined ? {} : { owner }), project, stack, kind, name });
+    const connection =
+      news["hosts"] !== undefined || core.connection === undefined ? {} : { connection: core.connection };
+    return { specId, ...connection, ...news };
+  }
+
+  return {
+    check(request: CheckRequest): Promise<CheckResponse> {
+      const urn = request.getUrn();
+      return run(urn, "check", async (kind, call) => {
+        const olds = fromStruct(request.getOlds()) ?? {};
+        const news = fromStruct(request.getNews()) ?? {};
+        const known = Object.keys(olds).length === 0 ? undefined : olds;
+        const wanted = completed(parseUrn(urn), kind, news);
+        const assets = unfitAssets(news);
+        const { inputs, failures } = await lifecycle.check(kind, known, wanted, call);
+        const problems = [
+          ...assets,
+          ...failures.filter(({ property }) => !assets.some((asset) => asset.property === property)),
+        ];
+        const specId = String(inputs["specId"]);
+        const owner = named.get(specId) ?? urn;
+        if (owner === urn) named.set(specId, urn);
+        else problems.push({ property: "", reason: sameName(kind, owner, specId) });
+        return new CheckResponse()
+          .setInputs(encodeInputs(kind, inputs))
+          .setFailuresList(problems.map(({ property, reason }) => asFailure(property, reason)));
+      });
+    },
+
+    diff(request: DiffRequest): Promise<DiffResponse> {
+      return run(request.getUrn(), "compare", async (kind) => {
+        const olds = fromStruct(request.getOlds()) ?? {};
+        const news = fromStruct(request.getNews()) ?? {};
+        const oldInputs = fromStruct(request.getOldInputs());
+        const diff = lifecycle.diff(kind, request.getId(), olds, news, request.getIgnorechangesList());
+        const { DIFF_NONE, DIFF_SOME } = DiffResponse.DiffChanges;
+        const response = new DiffResponse()
+          .setChanges(diff.changes ? DIFF_SOME : DIFF_NONE)
+          .setReplacesList(diff.replaces)
+          .setStablesList(diff.replaces.length === 0 ? STABLES : [])
+          .setDeletebeforereplace(false)
+          .setDiffsList([...new Set(Object.keys(diff.paths).map(headOf))])
+          .setHasdetaileddiff(true);
+        for (const [path, kindOfChange] of Object.entries(diff.paths)) {
+          // a difference that only the outputs have is the host's, not the program's
+          const ofInputs =
+            oldInputs !== undefined && !isDeepStrictEqual(valueAt(oldInputs, path), valueAt(news, path));
+          const change = new PropertyDiff().setKind(kinds[kindOfChange]).setInputdiff(ofInputs);
+          response.getDetaileddiffMap().set(path, change);
+        }
+        return response;
+      });
+    },
+
+    create(request: CreateRequest): Promise<CreateResponse> {
+      const preview = request.getPreview();
+      const response = new CreateResponse().setRefreshBeforeUpdate(autoRefresh);
+      const work = async (kind: string, call: Call) => {
+        const inputs = fromStruct(request.getProperties()) ?? {};
+        if (preview) {
+          const outputs = await lifecycle.preview(kind, undefined, undefined, inputs, call);
+          return response.setProperties(encode(kind, outputs));
+        }
+        const { id, outputs } = await lifecycle.create(kind, inputs, call);
+        return response.setId(id).setProperties(encode(kind, outputs));
+      };
+      return run(request.getUrn(), "create", work, timeoutOf("create", preview ? 0 : request.getTimeout()));
+    },
+
+    update(request: UpdateRequest): Promise<UpdateResponse> {
+      const preview = request.getPreview();
+      const work = async (kind: string, call: Call) => {
+        const olds = fromStruct(request.getOlds()) ?? {};
+        const news = fromStruct(request.getNews()) ?? {};
+        const act = preview ? lifecycle.preview : lifecycle.update;
+        const outputs = await act(kind, request.getId(), olds, news, call);
+        return new UpdateResponse().setProperties(encode(kind, outputs)).setRefreshBeforeUpdate(autoRefresh);
+      };
+      return run(request.getUrn(), "update", work, timeoutOf("update", preview ? 0 : request.getTimeout()));
+    },
+
+    read(request: ReadRequest): Promise<ReadResponse> {
+      const urn = request.getUrn();
+      const id = request.getId();
+      const work = async (kind: string, call: Call) => {
+        const state = fromStruct(request.getProperties());
+        const found =
+          state?.["specId"] === undefined
+            ? await lookUp(urn, kind, id, state, call)
+            : await refresh(kind, id, state, fromStruct(request.getInputs()) ?? {}, call);
+        if (found === null) return new ReadResponse();
+        return new ReadResponse()
+          .setId(id)
+          .setProperties(encode(kind, found.outputs))
+          .setInputs(encodeInputs(kind, found.inputs))
+          .setRefreshBeforeUpdate(autoRefresh);
+      };
+      return run(urn, "read", work, timeoutOf("read", request.getTimeout()));
+    },
+
+    delete(request: DeleteRequest): Promise<Empty> {
+      const work = async (kind: string, call: Call) => {
+        await lifecycle.delete(kind, request.getId(), fromStruct(request.getProperties()) ?? {}, call);
+        return new Empty();
+      };
+      return run(request.getUrn(), "delete", work, timeoutOf("delete", request.getTimeout()));
+    },
+  };
+
+  /** Every `up` reads in this mode: a host that is down must not stop the others' work. */
+  async function refresh(kind: string, id: string, state: Properties, inputs: Properties, call: Call) {
+    try {
+      return await lifecycle.read(kind, id, state, call);
+    } catch (thrown) {
+      if (!autoRefresh || !isUnreachable(EbpfError.from(thrown))) throw thrown;
+      call.report(`${EbpfError.from(thrown).message}: not refreshed, autoRefresh goes on without`, "warning");
+      return { inputs, outputs: state };
+    }
+  }
+
+  /** Import sends no properties at all; `get` those that it was given, and may read another stack's. */
+  async function lookUp(urn: string, kind: string, id: string, given: Properties | undefined, call: Call) {
+    if (given === undefined) refuseForeign(parseUrn(urn), kind, id, config.owner);
+    return lifecycle.find(kind, id, given?.["connection"] as Connection | undefined, call);
+  }
+}
+
+/** Two stacks that manage one thing on a host would undo each other's work. */
+function refuseForeign({ project, stack }: Urn, kind: string, id: string, owner: string | undefined): void {
+  const text = id.slice(id.indexOf("/") + 1);
+  let spec: ReturnType<typeof parseSpecId>;
+  try {
+    spec = parseSpecId(text);
+  } catch {
+    return; // the look-up says what is wrong with it
+  }
+  const sameOwner = owner === undefined || spec.owner === owner;
+  if (spec.project === project && spec.stack === stack && sameOwner) return;
+  const whose = `${spec.owner === undefined ? "" : `${spec.owner}:`}${spec.project}/${spec.stack}`;
+  throw new EbpfError(
+    "conflict",
+    `import ${kind} "${id}": it belongs to the stack ${whose}`,
+    { owner: whose },
+    {
+      remedy: `import it there, or read it here by ${kind}.get`,
+    },
+  );
+}
+
+function sameName(kind: string, other: string, specId: string): string {
+  return (
+    `${specId} is the name of ${other} on the host too: give each ${kind} of a stack a name of its own, ` +
+    "also under different parents"
+  );
+}
+
+/** The engine would print the value of the property, a secret in clear: so the text names it. */
+function asFailure(property: string, reason: string): CheckFailure {
+  return new CheckFailure().setReason(property === "" ? reason : `${property}: ${reason}`);
+}
+
+function timeoutOf(name: "create" | "update" | "delete" | "read", seconds: number): Subject["timeout"] {
+  return seconds > 0 ? { name, seconds } : undefined;
+}
+
+const kinds: Record<ChangeKind, PropertyDiff.Kind> = {
+  add: PropertyDiff.Kind.ADD,
+  delete: PropertyDiff.Kind.DELETE,
+  update: PropertyDiff.Kind.UPDATE,
+  "add-replace": PropertyDiff.Kind.ADD_REPLACE,
+  "delete-replace": PropertyDiff.Kind.DELETE_REPLACE,
+  "update-replace": PropertyDiff.Kind.UPDATE_REPLACE,
+};
+
+function headOf(path: string): string {
+  return /^[^.[]*/.exec(path)![0];
+}
+
+/** Of a property path as diff makes them. */
+function valueAt(properties: Properties, path: string): unknown {
+  const parts = [...path.matchAll(/\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.[\]]+)/g)];
+  return parts.reduce<unknown>(
+    (value, [, quoted, index, plain]) =>
+      (value as Properties | undefined)?.[
+        quoted === undefined ? (index ?? plain)! : String(JSON.parse(`"${quoted}"`))
+      ],
+    properties,
+  );
+}

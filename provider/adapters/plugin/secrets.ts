@@ -1,0 +1,59 @@
+/**
+ * Secrets on their way to the engine. It marks what came to us as a secret, by name; but what nobody marked (a key in
+ * plain text, an import, which came from the host) must not lie in the state in clear either.
+ */
+import type { Properties } from "../../lifecycle";
+import { UNKNOWN } from "../../lifecycle";
+import { propertiesOf, type Property, type Type } from "../../schema/property";
+import { secret } from "../wire";
+
+type Schema = Parameters<typeof propertiesOf>[0];
+
+const known = new WeakMap<Schema, Property[]>();
+
+/** The properties with each that the schema calls secret, at any depth, marked for the engine. */
+export function withSecrets(schema: Schema, properties: Properties): Properties {
+  let described = known.get(schema);
+  if (described === undefined) known.set(schema, (described = propertiesOf(schema)));
+  const marked = markObject(properties, described);
+  // rows come back from a host without what made them secret
+  if (properties["secret"] === true && marked["entries"] !== undefined) {
+    marked["entries"] = markValue(marked["entries"]);
+  }
+  return marked;
+}
+
+function markObject(object: Properties, described: readonly Property[]): Properties {
+  const marked: Properties = { ...object };
+  for (const { name, type, secret: isSecret } of described) {
+    const value = object[name];
+    if (value === undefined) continue;
+    marked[name] = isSecret ? markValue(value) : mark(value, type);
+  }
+  return marked;
+}
+
+function markValue(value: unknown): unknown {
+  return value === UNKNOWN || value === null ? value : secret(value);
+}
+
+function mark(value: unknown, type: Type): unknown {
+  switch (type.kind) {
+    case "list":
+      return Array.isArray(value) ? value.map((item) => mark(item, type.of)) : value;
+    case "record":
+      return isObject(value)
+        ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mark(item, type.of)]))
+        : value;
+    case "object":
+      return isObject(value) ? markObject(value, type.properties) : value;
+    case "union":
+      return type.of.reduce(mark, value);
+    default:
+      return value;
+  }
+}
+
+function isObject(value: unknown): value is Properties {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}

@@ -1,0 +1,177 @@
+/**
+ * The plugin adapter: `pulumi-resource-ebpf`, a gRPC server that the engine starts, one process per provider.
+ *
+ * Owns: the engine's protocol (github.com/pulumi/pulumi, proto/pulumi/provider.proto), configuration, secrets, lines at
+ * their resource, time limits and cancellation. Does not own: anything that a resource does (provider/lifecycle).
+ */
+import {
+  type handleUnaryCall,
+  Server,
+  ServerCredentials,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { PluginInfo, type PluginAttach } from "@pulumi/pulumi/proto/plugin_pb";
+import { type IResourceProviderServer, ResourceProviderService } from "@pulumi/pulumi/proto/provider_grpc_pb";
+import {
+  ConfigureResponse,
+  GetSchemaResponse,
+  type ProviderHandshakeRequest,
+  ProviderHandshakeResponse,
+} from "@pulumi/pulumi/proto/provider_pb";
+import { Empty } from "google-protobuf/google/protobuf/empty_pb";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { EbpfError } from "../../errors";
+import { packageVersion } from "../../version";
+import { createCalls } from "./calls";
+import type * as CoreModule from "./core";
+import type { CoreOptions } from "./core";
+import { openEngineLog } from "./engine-log";
+import type * as ResourcesModule from "./resources";
+import { toServiceError } from "./status";
+import { fromStruct } from "./struct";
+
+/** As the engine's own limit: a state may hold large maps. */
+const MESSAGE_BYTES = 400 << 20;
+
+type Unary<Handler> =
+  Handler extends handleUnaryCall<infer Request, infer Response>
+    ? (request: Request) => Promise<Response>
+    : never;
+
+type Methods =
+  | "handshake"
+  | "attach"
+  | "getPluginInfo"
+  | "getSchema"
+  | "cancel"
+  | "checkConfig"
+  | "diffConfig"
+  | "configure"
+  | "check"
+  | "diff"
+  | "create"
+  | "read"
+  | "update"
+  | "delete";
+export type Handlers = { [Name in Methods]: Unary<IResourceProviderServer[Name]> };
+
+export interface PluginOptions extends CoreOptions {
+  /** `host:port`. */
+  engine?: string | undefined;
+}
+
+const late = createRequire(__filename);
+
+/** What a first answer does not need: loaded by its first use, or while the engine is busy with itself. */
+export function loadCore() {
+  return {
+    ...(late("./core") as typeof CoreModule),
+    ...(late("./resources") as typeof ResourcesModule),
+  };
+}
+
+export function createHandlers(options: PluginOptions): Handlers {
+  const calls = createCalls();
+  const connect = (address: string) => {
+    calls.log?.close();
+    calls.log = openEngineLog(address);
+  };
+  if (options.engine !== undefined) connect(options.engine);
+
+  let configured: ReturnType<typeof ResourcesModule.createResources> | undefined;
+  const resources = () => {
+    if (configured !== undefined) return configured;
+    throw new EbpfError("internal", "serve a resource: the provider is not configured yet", {});
+  };
+
+  return {
+    async handshake(request: ProviderHandshakeRequest) {
+      connect(request.getEngineAddress());
+      return new ProviderHandshakeResponse();
+    },
+
+    async attach(request: PluginAttach) {
+      connect(request.getAddress());
+      return new Empty();
+    },
+
+    getPluginInfo: async () => new PluginInfo().setVersion(packageVersion()),
+
+    getSchema: async () => new GetSchemaResponse().setSchema(await readSchema()),
+
+    async cancel() {
+      calls.cancel();
+      return new Empty();
+    },
+
+    checkConfig: async (request) => loadCore().checkConfig(request),
+
+    diffConfig: async (request) => loadCore().diffConfig(request),
+
+    async configure(request) {
+      const { createCore, createResources } = loadCore();
+      const core = createCore(fromStruct(request.getArgs()) ?? {}, options);
+      configured = createResources(core, calls);
+      return new ConfigureResponse().setSupportspreview(true);
+    },
+
+    check: (request) => resources().check(request),
+    diff: (request) => resources().diff(request),
+    create: (request) => resources().create(request),
+    read: (request) => resources().read(request),
+    update: (request) => resources().update(request),
+    delete: (request) => resources().delete(request),
+  };
+}
+
+async function readSchema(): Promise<string> {
+  const file = join(dirname(require.resolve("pulumi-ebpf/package.json")), "schema.json");
+  try {
+    return await readFile(file, "utf8");
+  } catch (cause) {
+    throw new EbpfError(
+      "not-found",
+      "read the schema of pulumi-ebpf",
+      { what: "file", name: file },
+      {
+        remedy: "install the package again: it is not whole",
+        cause,
+      },
+    );
+  }
+}
+
+/** Serves on a port of this machine's own; `close` ends it at once. */
+export async function serve(handlers: Handlers): Promise<{ port: number; close(): void }> {
+  const server = new Server({
+    "grpc.max_receive_message_length": MESSAGE_BYTES,
+    "grpc.max_send_message_length": MESSAGE_BYTES,
+  });
+  const methods: UntypedServiceImplementation = {};
+  for (const [name, handler] of Object.entries(handlers)) {
+    methods[name] = answer(handler as (request: unknown) => Promise<unknown>);
+  }
+  server.addService(ResourceProviderService, methods);
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  );
+  return { port, close: () => server.forceShutdown() };
+}
+
+/** Whatever a handler throws, at once or later, becomes the call's answer. */
+function answer<Request, Response>(
+  handler: (request: Request) => Promise<Response>,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    void Promise.resolve(call.request)
+      .then(handler)
+      .then(
+        (response) => callback(null, response),
+        (thrown: unknown) => callback(toServiceError(thrown)),
+      );
+  };
+}
