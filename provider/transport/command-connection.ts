@@ -47,7 +47,8 @@ async function resolve(endpoint: Proxy, property: string): Promise<{ resolved: P
   }
   const hostKey = endpoint.hostKey ?? (await knownHostKey(config));
   if (hostKey === undefined) {
-    const reason = `is missing, and ${config.knownHostsFiles.join(", ")} has none: @pulumi/command would trust any host`;
+    const files = [...new Set(config.knownHostsFiles)].join(", ");
+    const reason = `is missing, and ${files} has none: @pulumi/command would trust any host`;
     problems.push({ property: `${property}.hostKey`, reason });
   }
   if (problems.length > 0) {

@@ -4,7 +4,7 @@ import type { HostFeatures } from "../../provider/protocol/messages";
 import type { CommandConnection } from "../../provider/transport/command-connection";
 import type { Connection } from "../../provider/transport/connection";
 import type { ServiceUser } from "../../provider/transport/host-setup";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type ConnectionArgs, plainOrApply, protectCredentials } from "./connection";
 import type * as hostSetup from "./host-setup";
 import { programError } from "./resource";
 
@@ -62,8 +62,8 @@ const DIAL_ERROR_LIMIT = 30;
  * ```
  */
 export class Host extends pulumi.ComponentResource {
-  /** The argument, known in preview. What takes it is created after the host, and deleted before. */
-  readonly connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
+  /** The argument, as known in preview as it is. What takes it is created after the host, and deleted before. */
+  readonly connection: pulumi.Input<ConnectionArgs>;
   /** What the host can, as the agent found it. Looked at in each run; when the host does not answer, as it was last seen. */
   readonly features: pulumi.Output<HostFeatures>;
   readonly agent: pulumi.Output<HostAgent>;
@@ -117,9 +117,10 @@ export class Host extends pulumi.ComponentResource {
 
     const report = install.stdout.apply((text) => setup.readReport(text));
     // an URN is known in preview, and brings the order with it
-    this.connection = pulumi
-      .all([own, install.urn])
-      .apply(([known]) => known) as unknown as Host["connection"];
+    this.connection = plainOrApply(protectCredentials(args.connection), ({ host, ...rest }) => ({
+      host: pulumi.all([host, install.urn]).apply(([address]) => address),
+      ...rest,
+    }));
     this.features = pulumi.all([own, report]).apply(async ([known, { features }]) => {
       const { seen, problem } = await setup.lookAt(known);
       if (problem !== undefined)
