@@ -1,5 +1,6 @@
 /** Apply: brings a host to what checked inputs say, and knows how certain the outcome is. */
 import { EbpfError } from "../errors";
+import type { ParamsOf } from "../protocol/messages";
 import { parseSpecId } from "../protocol/spec-id";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { OpenSources } from "../sources/source";
@@ -20,6 +21,9 @@ export interface Tools {
   call: Call;
 }
 
+/** `keepPrevious`: the host can go back to what it has now. */
+export type ApplyOptions = Pick<ParamsOf<"apply">, "keepPrevious">;
+
 /** Between two lines about the progress of one apply. */
 const PROGRESS_MS = 5000;
 
@@ -33,6 +37,7 @@ export async function apply(
   id: string,
   inputs: CommonInputs,
   incarnation: string,
+  options: ApplyOptions = {},
 ): Promise<Properties> {
   const checked = withDefaults(definition, inputs);
   const host = hostLabel(checked.connection);
@@ -48,7 +53,7 @@ export async function apply(
     sent = true;
     const status = await session.call(
       "apply",
-      { spec, inputs: withoutHostless(inputs), incarnation },
+      { spec, inputs: withoutHostless(inputs), incarnation, ...options },
       {
         ...during(call),
         onProgress: atMostEvery(PROGRESS_MS, ({ message }) => call.report(`${name}: ${message}`)),

@@ -9,6 +9,7 @@ import { randomUUID } from "node:crypto";
 import { EbpfError, type Problem } from "../errors";
 import { parseSpecId } from "../protocol/spec-id";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
+import { UNKNOWN } from "../resources/unknown";
 import type { OpenSources } from "../sources/source";
 import { type Connection, hostLabel } from "../transport/connection";
 import type { OpenSession } from "../transport/session";
@@ -33,7 +34,7 @@ export type { ChangeKind, Diff } from "./diff";
 export { problemsOfInput } from "./problems";
 export { PartialError, type Properties } from "./state";
 export { type Path, propertyPath } from "./unknowns";
-export { UNKNOWN } from "../resources/unknown";
+export { UNKNOWN };
 
 export interface CheckOutcome {
   inputs: Properties;
@@ -134,6 +135,13 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const definition = definitionOf(kind);
     const taken = takenName(kind, olds, news);
     if (taken !== undefined) return { inputs: news, failures: [taken] };
+    const ways = [news["connection"], news["hosts"]];
+    if (ways.every((way) => way !== undefined && way !== UNKNOWN)) {
+      return {
+        inputs: news,
+        failures: [{ property: "hosts", reason: "give either hosts or connection, not both" }],
+      };
+    }
     const plans = !applying && planAt === "check" && settings.preview !== "offline";
     if (isFleet(news)) return fleets.check(definition, olds, news, plans, call);
     const { inputs, problems, complete } = await checkInputs(definition, olds, news, openSources);

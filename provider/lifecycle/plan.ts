@@ -25,7 +25,11 @@ export interface Planner {
     sources: Source[],
     blame: (error: EbpfError) => string | undefined,
     call: Call,
+    /** In place of the host, in what is reported. */
+    place?: string,
   ): Promise<PlanOutcome>;
+  /** `uname -r`; undefined where the host could not be asked, which is reported once. */
+  kernelOf(connection: Connection, call: Call): Promise<string | undefined>;
 }
 
 export interface PlanOutcome {
@@ -58,13 +62,20 @@ export function createPlanner(openSession: OpenSession): Planner {
     }
   }
 
+  function reach(connection: Connection, call: Call): Promise<AgentSession | undefined> {
+    const host = hostLabel(connection);
+    let opening = hosts.get(host);
+    if (opening === undefined) hosts.set(host, (opening = dial(connection, host, call)));
+    return opening;
+  }
+
   return {
-    async plan(connection, spec, sources, blame, call) {
+    kernelOf: async (connection, call) => (await reach(connection, call))?.hello.kernel,
+
+    async plan(connection, spec, sources, blame, call, where = hostLabel(connection)) {
       const { report } = call;
       const host = hostLabel(connection);
-      let opening = hosts.get(host);
-      if (opening === undefined) hosts.set(host, (opening = dial(connection, host, call)));
-      const session = await opening;
+      const session = await reach(connection, call);
       if (session === undefined) return { problems: [] };
 
       const place = { host, kernel: session.hello.kernel };
@@ -84,9 +95,9 @@ export function createPlanner(openSession: OpenSession): Planner {
 
       const { name } = parseSpecId(spec.id);
       if (first) {
-        for (const change of result.changes) report(`${name}: on ${host}: ${change}`);
+        for (const change of result.changes) report(`${name}: on ${where}: ${change}`);
         for (const { part, message } of result.warnings) {
-          report(`${name}: on ${host}: ${part === undefined ? "" : `${part}: `}${message}`, "warning");
+          report(`${name}: on ${where}: ${part === undefined ? "" : `${part}: `}${message}`, "warning");
         }
       }
       const problems = result.problems

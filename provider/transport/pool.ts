@@ -136,6 +136,10 @@ class PooledSession implements AgentSession {
     }
   }
 
+  release(): void {
+    if (this.idle) this.close();
+  }
+
   close(): void {
     this.opening?.abort.abort();
     this.agent?.rpc.close();

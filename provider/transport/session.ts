@@ -16,6 +16,8 @@ export interface AgentSession {
    * when the answer was lost: the verb may then have been carried out.
    */
   call<V extends Verb>(verb: V, params: ParamsOf<V>, options?: CallOptions): Promise<ResultOf<V>>;
+  /** Nothing more is asked for now: the connection ends unless somebody else uses it. A later call dials again. */
+  release(): void;
 }
 
 export interface OpenOptions {

@@ -58,6 +58,7 @@ describe("functions", function () {
       host: "here",
       hello: await host.agent.call("hello", { protocol: 1 }),
       call: (verb, params) => host.agent.call(verb, params),
+      release: () => undefined,
     } satisfies AgentSession;
     const answer = await runFunction(name, args, { open: async () => session, openSources });
     // as it would travel

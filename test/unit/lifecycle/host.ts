@@ -2,6 +2,7 @@
 import { EbpfError } from "../../../provider/errors";
 import { createLifecycle, type Lifecycle, readSettings } from "../../../provider/lifecycle";
 import type { ApplyParams, ParamsOf, PlanResult, Verb } from "../../../provider/protocol/messages";
+import { digestOf } from "../../../provider/protocol/spec";
 import type { DriftItem, Status } from "../../../provider/protocol/status";
 import { definitions } from "../../../provider/resources";
 import { openSources } from "../../../provider/sources";
@@ -15,6 +16,13 @@ export class Host {
   readonly reports: string[] = [];
   readonly blobs = new Set<string>();
   drift: DriftItem[] = [];
+  /** What an apply with `keepPrevious` found: by Spec, `null` for nothing. */
+  readonly previous = new Map<string, ApplyParams | null>();
+  /** What a command of a health check ends with. */
+  exitCode = 0;
+  /** Rows of the one map that the host has: u32 → u64. */
+  readonly counters = new Map<number, number>();
+  kernel = "6.1.0";
   planned: Partial<PlanResult> = {};
   /** Thrown by the verb, before or after it took effect. */
   failure: { verb: Verb | "dial"; error: EbpfError; after?: boolean } | undefined;
@@ -34,14 +42,14 @@ export class Host {
     return this.calls.map(({ verb }) => verb);
   }
 
-  private open(connection: Connection): AgentSession {
+  open(connection: Connection): AgentSession {
     this.dials.push(connection);
     if (this.failure?.verb === "dial") throw this.failure.error;
     const hello = {
       protocol: 1,
       agent: "development",
       pid: 1,
-      kernel: "6.1.0",
+      kernel: this.kernel,
       architecture: "x64",
       bootId: "b",
     } as const;
@@ -53,7 +61,7 @@ export class Host {
       if (failure !== undefined) throw failure.error;
       return result;
     };
-    return { host: connection.host, hello, call: call as AgentSession["call"] };
+    return { host: connection.host, hello, call: call as AgentSession["call"], release: () => undefined };
   }
 
   private answer(verb: Verb, params: unknown): unknown {
@@ -67,6 +75,9 @@ export class Host {
         return { changes: [], warnings: [], problems: [], programs: {}, ...this.planned };
       case "apply": {
         const applied = structuredClone(params as ApplyParams);
+        const before = this.records.get(applied.spec.id) ?? null;
+        if (applied.keepPrevious === true) this.previous.set(applied.spec.id, before);
+        else this.previous.delete(applied.spec.id);
         this.records.set(applied.spec.id, applied);
         this.drift = [];
         return this.status(applied);
@@ -81,6 +92,40 @@ export class Host {
           return { removed: false, reason: "nothing was there" };
         this.records.delete(id);
         return { removed: true };
+      }
+      case "rollBack": {
+        const { id, incarnation, specDigest } = params as ParamsOf<"rollBack">;
+        const record = this.records.get(id);
+        const previous = this.previous.get(id);
+        if (record === undefined || digestOf(record.spec) !== specDigest || previous === undefined)
+          return { rolledBack: false, reason: "the host has kept no earlier version of it" };
+        this.previous.delete(id);
+        if (previous === null) {
+          this.records.delete(id);
+          return { rolledBack: true };
+        }
+        const restored = { ...previous, incarnation };
+        this.records.set(id, restored);
+        return { rolledBack: true, restored: { status: this.status(restored), inputs: restored.inputs } };
+      }
+      case "run":
+        return { exitCode: this.exitCode, timedOut: false, output: "no answer on port 80" };
+      case "map.show": {
+        const map = { mapId: 1, name: "counters", type: "array", keySize: 4, valueSize: 8, maxEntries: 8 };
+        return { map: { ...map, flags: 0, frozen: false, memlockBytes: 0, secret: false } };
+      }
+      case "entries.read": {
+        const [key = ""] = (params as ParamsOf<"entries.read">).keys ?? [];
+        const value = this.counters.get(Buffer.from(key, "base64").readUInt32LE());
+        const values = Buffer.alloc(value === undefined ? 0 : 8);
+        if (value !== undefined) values.writeBigUInt64LE(BigInt(value));
+        return {
+          keys: Buffer.from(key, "base64"),
+          values,
+          count: value === undefined ? 0 : 1,
+          cpus: 1,
+          more: false,
+        };
       }
       default:
         throw new Error(`the lifecycle has no business with ${verb}`);
