@@ -72,3 +72,8 @@ export function plainOrApply<T extends object, R = T>(
   if (!pulumi.Output.isInstance(value) && !(value instanceof Promise)) return change(value as T);
   return pulumi.output(value).apply((inner) => change(inner as T)) as pulumi.Output<R>;
 }
+
+/** `ebpf:connection` of the stack's configuration. */
+export function configuredConnection(): pulumi.Unwrap<ConnectionArgs> | undefined {
+  return new pulumi.Config("ebpf").getObject<pulumi.Unwrap<ConnectionArgs>>("connection");
+}

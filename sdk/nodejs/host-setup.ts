@@ -11,7 +11,7 @@ import type { Connection } from "../../provider/transport/connection";
 import { asRoot, checkScript, hostScript, type HostSetup } from "../../provider/transport/host-setup";
 import type { Architecture } from "../../provider/transport/packages";
 import { SessionPool } from "../../provider/transport/pool";
-import { programError } from "./resource";
+import { programError } from "./mode";
 
 export { checkScript };
 export const checkCommand = "sh -s";

@@ -6,7 +6,7 @@ import type { Connection } from "../../provider/transport/connection";
 import type { ServiceUser } from "../../provider/transport/host-setup";
 import { type ConnectionArgs, plainOrApply, protectCredentials } from "./connection";
 import type * as hostSetup from "./host-setup";
-import { programError } from "./resource";
+import { programError } from "./mode";
 
 export interface HostArgs {
   /**

@@ -21,6 +21,7 @@ export {
   type RolloutArgs,
 } from "./fleet";
 export { Host, type HostAgent, type HostArgs, type ServiceUserArgs } from "./host";
+export * from "./functions";
 export { Map, type MapArgs, type MapDataPolicy, type MapShapeArgs } from "./map";
 export { MapEntries, type MapEntriesArgs, type MapEntry } from "./map-entries";
 export { Program, type ProgramArgs } from "./program";

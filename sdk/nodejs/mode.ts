@@ -45,3 +45,13 @@ export function pluginModeOnly(what: string): pulumi.RunError {
     `${what} needs plugin mode: run \`pulumi config set ebpf:mode plugin\`, and see that Pulumi finds the plugin`,
   );
 }
+
+/**
+ * An error of the program, to be thrown where an Output is computed. RunError alone hides the stack only when it is
+ * thrown in the program's main flow.
+ */
+export function programError(message: string): Error {
+  const error = new pulumi.RunError(message);
+  error.stack = "";
+  return error;
+}

@@ -6,8 +6,9 @@ import type { LoadedMap } from "../../provider/resources/loaded-map";
 import { type ConnectionArgs, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
+import { programError } from "./mode";
 import { type EntrypointRef, makeRef, type MapRef, splitRef } from "./references";
-import { type CommonArgs, type LookupArgs, programError, Resource } from "./resource";
+import { type CommonArgs, type LookupArgs, Resource } from "./resource";
 
 export interface ProgramArgs extends CommonArgs {
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection` of the configuration. */

@@ -1,7 +1,7 @@
 /** What the four resources have in common. */
 import * as pulumi from "@pulumi/pulumi";
 import { formatSpecId } from "../../provider/protocol/spec-id";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import { configuredConnection, type ConnectionArgs, protectCredentials } from "./connection";
 import type { Fleet } from "./fleet";
 import { currentMode, pluginModeOnly, registrationOf } from "./mode";
 import { Provider } from "./provider";
@@ -86,10 +86,9 @@ export abstract class Resource extends pulumi.CustomResource {
   }
 }
 
-/** `ebpf:connection` of the stack's configuration. */
 function defaultConnection(): pulumi.Input<ConnectionArgs> | undefined {
-  const connection = new pulumi.Config("ebpf").getObject<ConnectionArgs>("connection");
-  return connection === undefined ? undefined : protectCredentials(connection);
+  const connection = configuredConnection();
+  return connection && protectCredentials(connection);
 }
 
 /** What backends without organizations call the one they have. */
@@ -129,14 +128,4 @@ function takeName(kind: string, name: string, specId: string): void {
     );
   }
   names.add(specId);
-}
-
-/**
- * An error of the program, to be thrown where an Output is computed. RunError alone hides the stack only when it is
- * thrown in the program's main flow.
- */
-export function programError(message: string): Error {
-  const error = new pulumi.RunError(message);
-  error.stack = "";
-  return error;
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import { fromEngine } from "../../../provider/adapters/wire";
+import { functions } from "../../../provider/functions";
 import { createLifecycle, readSettings } from "../../../provider/lifecycle";
 import { definitions } from "../../../provider/resources";
 import { openSources } from "../../../provider/sources";
@@ -250,6 +251,7 @@ describe("the SDK", () => {
   });
 
   it("exports what the docs name, and no more", () => {
+    const functionNames = Object.keys(functions).flatMap((name) => [name, `${name}Output`]);
     assert.deepEqual(Object.keys(ebpf).sort(), [
       "Attachment",
       "Host",
@@ -258,6 +260,7 @@ describe("the SDK", () => {
       "Program",
       "Provider",
       "fleet",
+      ...functionNames.sort(),
     ]);
     const manifest = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Record<string, unknown> };
     assert.ok("./provider/dynamic" in manifest.exports);
