@@ -6,6 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { packageSchema } from "../provider/schema/package";
+import { type Example, referencePages } from "../provider/schema/pages";
 import { withTables } from "../provider/schema/tables";
 import manifest from "../package.json";
 
@@ -13,10 +14,30 @@ const root = resolve(__dirname, "..");
 
 /** Texts by their path in the clone, as they should be. */
 export function texts(): Record<string, string> {
+  const pages = Object.entries(referencePages(exampleOf)).map(([file, text]) => [
+    `docs/reference/${file}`,
+    text,
+  ]);
   return {
+    ...Object.fromEntries(pages),
     "README.md": withTables(readFileSync(join(root, "README.md"), "utf8")),
     "schema.json": `${JSON.stringify(packageSchema(manifest), null, 2)}\n`,
   };
+}
+
+/** The part of the example programs between `example: NAME` and `end`, of YAML below its section. */
+function exampleOf(name: string): Example {
+  const cut = (file: string): [before: string, text: string] => {
+    const text = readFileSync(join(root, "docs/reference/examples", file), "utf8");
+    const [, before, part] =
+      new RegExp(`^([^]*)example: ${name}\\n([^]*?) *(?://|#) end\\n`).exec(text) ?? [];
+    if (before === undefined || part === undefined) throw new Error(`${file} has no example: ${name}`);
+    return [before, part];
+  };
+  const [, ts] = cut("index.ts");
+  const [before, yaml] = cut("Pulumi.yaml");
+  const [section = ""] = before.match(/^\w+:$/gm)?.slice(-1) ?? [];
+  return { ts, yaml: `${section}\n${yaml}` };
 }
 
 /** The generated folders of each SDK: what lies beside them is written by hand. */

@@ -32,7 +32,7 @@ export const getProgram = providerFunction({
     ...connectionInput,
     program: programRefSchema
       .partial({ type: true })
-      .meta({ typeName: "ProgramLookup", typeDescription: "An entrypoint of a Program, by name." })
+      .meta({ typeName: "EntrypointRef", typeDescription: "An entrypoint of a Program." })
       .optional()
       .meta({ description: "An entrypoint of a Program (`program.entrypoint(name)`)." }),
     programId: z.number().int().positive().optional().meta({ description: "The kernel's id.", example: 42 }),

@@ -6,7 +6,7 @@ import { mapRefSchema } from "../resources/references";
 export const mapInputs = {
   map: mapRefSchema
     .partial({ type: true, keySize: true, valueSize: true, maxEntries: true })
-    .meta({ typeName: "MapLookup", typeDescription: "A map of a Program, or a Map, by name." })
+    .meta({ typeName: "MapRef", typeDescription: "A map of a Program, or a Map." })
     .optional()
     .meta({ description: "A map of a Program (`program.map(name)`), or a Map." }),
   mapId: z.number().int().positive().optional().meta({ description: "The kernel's id.", example: 42 }),

@@ -9,7 +9,7 @@ import { functions } from "../functions";
 import type { ProviderFunction } from "../functions/function";
 import { outputs } from "./outputs";
 import { type Property, propertiesOf, type Type } from "./property";
-import { resourceTexts } from "./texts";
+import { notInputs, resourceTexts } from "./texts";
 
 type Json = Record<string, unknown>;
 
@@ -19,9 +19,6 @@ export interface PackageInfo {
   keywords: readonly string[];
   license: string;
 }
-
-/** Set by adapters and lifecycle, never by a program: outputs only. */
-const notInputs = ["specId", "drift"];
 
 /** The named types met on the way. */
 class Types {
@@ -105,14 +102,15 @@ class Types {
     return specs.length === 1 ? specs[0]! : { oneOf: specs };
   }
 
+  /** A schema that asks for less of the same members, as a lookup does, is of the same type. */
   private reference(name: string | undefined, path: string, spec: Json): Json {
     if (name === undefined) throw new Error(`${path} needs a typeName`);
     const token = `ebpf:index:${name}`;
-    const before = this.named[token];
-    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(spec)) {
-      throw new Error(`two types are named ${name}, one of them at ${path}`);
-    }
-    this.named[token] = spec;
+    const before = this.named[token] ?? spec;
+    const members = ({ required: _required, ...rest }: Json) => JSON.stringify(rest);
+    if (members(before) !== members(spec)) throw new Error(`two types are named ${name}, one is at ${path}`);
+    const stricter = needs(before) >= needs(spec) ? before : spec;
+    this.named[token] = stricter;
     return { $ref: `#/types/${token}` };
   }
 }
@@ -165,6 +163,10 @@ function resource(kind: string, types: Types): Json {
 /** A variable has no enum: the generator for Go gives its default in a package that cannot know it. */
 function asVariable(property: Property): Property {
   return property.type.kind === "enum" ? { ...property, type: { kind: "string" } } : property;
+}
+
+function needs(type: Json): number {
+  return (type["required"] as string[] | undefined)?.length ?? 0;
 }
 
 function functionSpec({ name, description, inputs, outputs }: ProviderFunction, types: Types): Json {

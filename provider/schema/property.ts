@@ -15,7 +15,7 @@ export type Type =
 export interface Property {
   name: string;
   type: Type;
-  /** Has no default and may not be left out. */
+  /** Has no default, and nothing else stands in for it. */
   needed: boolean;
   description: string;
   default?: unknown;
@@ -31,6 +31,8 @@ interface Meta {
   example?: unknown;
   secret?: boolean;
   replaces?: boolean;
+  /** `false` where something besides the schema stands in for a missing value. */
+  needed?: boolean;
   /** Of an object, enum or union: its name in languages with named types. */
   typeName?: string;
   typeDescription?: string;
@@ -64,18 +66,24 @@ function properties({ shape }: Schema): Property[] {
 }
 
 function property(name: string, schema: Schema): Property {
-  const { description = "", example, secret = false, replaces = false } = schema.meta() ?? {};
+  const { description = "", example, secret = false, replaces = false, needed = true } = metaOf(schema);
   const fallback = schema.def.type === "default" ? { default: schema.def.defaultValue } : {};
   return {
     name,
     type: typeOf(schema),
-    needed: schema.def.type !== "optional" && schema.def.type !== "default",
+    needed: needed && schema.def.type !== "optional" && schema.def.type !== "default",
     description,
     ...fallback,
     ...(example === undefined ? {} : { example }),
     secret,
     replaces,
   };
+}
+
+/** Also where a schema was made optional after it got its texts. */
+function metaOf(schema: Schema): Meta {
+  const { innerType } = schema.def;
+  return { ...(innerType === undefined ? {} : metaOf(innerType)), ...schema.meta() };
 }
 
 function typeOf(schema: Schema): Type {

@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { definitions } from "../resources";
 import { hooks } from "../resources/attachments";
 import { connectionSchema } from "../transport/connection";
+import { code, markdownTable } from "./markdown";
 import { type Property, propertiesOf, type Type } from "./property";
 
 /** Set by the SDK, not by the program. */
@@ -14,6 +15,7 @@ const hidden = ["specId", "drift", "MapEntries.secret", "MapEntries.connection",
 /** What the SDK takes where the schema has what becomes of it. */
 const types: Record<string, string> = {
   connection: "[connection](#the-connection)",
+  hosts: "[fleet](docs/reference/types.md)",
   "Program.source": "path or `FileAsset`",
   "Program.maps": "`{ name: Map }`",
   "Map.key": "[type](#types-of-keys-and-values)",
@@ -41,7 +43,7 @@ function table(name: string): string {
   const rows = propertiesOf(schemaOf(name))
     .filter((property) => !hidden.includes(property.name) && !hidden.includes(`${name}.${property.name}`))
     .map((property) => row(name, property));
-  return ["| property | type | default | what |", "| --- | --- | --- | --- |", ...rows, ""].join("\n");
+  return markdownTable(["property", "type", "default", "what"], rows);
 }
 
 function schemaOf(name: string): z.core.$ZodType {
@@ -53,15 +55,14 @@ function schemaOf(name: string): z.core.$ZodType {
   return schema;
 }
 
-function row(owner: string, property: Property): string {
+function row(owner: string, property: Property): string[] {
   const { name, description, default: given, example, needed } = property;
   const type = types[`${owner}.${name}`] ?? types[name] ?? typeText(property.type, name);
   const fallback = given !== undefined ? code(given) : needed ? "needed" : "";
   const sample = example === undefined ? "" : ` Example: ${code(example)}.`;
   const choice = longChoice(property.type);
   const oneOf = choice === undefined ? "" : ` One of ${choice.map((value) => `\`${value}\``).join(", ")}.`;
-  const cells = [`\`${name}\``, type, fallback, `${description}${oneOf}${sample}`];
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [`\`${name}\``, type, fallback, `${description}${oneOf}${sample}`];
 }
 
 /** The values of an enum that are too many for the column of types. */
@@ -91,12 +92,4 @@ function typeText(type: Type, property: string): string {
     default:
       return type.kind;
   }
-}
-
-function code(value: unknown): string {
-  const text = JSON.stringify(value)
-    .replace(/"(\w+)":/g, "$1:")
-    .replaceAll(":", ": ")
-    .replaceAll(",", ", ");
-  return `\`${text}\``;
 }

@@ -1,4 +1,9 @@
-/** What each resource is, for schema.json and the reference pages. */
+/** What schema.json and the reference pages say alike, and no zod schema does. */
+
+/** Set by adapters and lifecycle, never by a program: outputs only. */
+export const notInputs: readonly string[] = ["specId", "drift"];
+
+/** What each resource is. */
 export const resourceTexts: Readonly<Record<string, string>> = {
   Provider: "Configuration for several resources: one connection, one way of previews. It is optional.",
   Program:

@@ -58,6 +58,8 @@ export const proxySchema = z
 export const connectionSchema = z
   .strictObject({
     ...endpoint,
+    host: endpoint.host.meta({ replaces: true }),
+    port: endpoint.port.meta({ replaces: true }),
     proxy: proxySchema.optional().meta({ description: "A bastion to go through." }),
     transport: z
       .enum(["ssh2", "openssh", "local"])

@@ -18,8 +18,8 @@ type Attachment struct {
 
 	// Processes of a cgroup v2. Linux 5.7.
 	Cgroup CgroupPtrOutput `pulumi:"cgroup"`
-	// How the host is reached.
-	Connection ConnectionOutput `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
@@ -57,9 +57,6 @@ func NewAttachment(ctx *pulumi.Context,
 		return nil, errors.New("missing one or more required arguments")
 	}
 
-	if args.Connection == nil {
-		return nil, errors.New("invalid value for required argument 'Connection'")
-	}
 	if args.Program == nil {
 		return nil, errors.New("invalid value for required argument 'Program'")
 	}
@@ -116,8 +113,8 @@ func (AttachmentState) ElementType() reflect.Type {
 type attachmentArgs struct {
 	// Processes of a cgroup v2. Linux 5.7.
 	Cgroup *Cgroup `pulumi:"cgroup"`
-	// How the host is reached.
-	Connection Connection `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection *Connection `pulumi:"connection"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
 	Hosts *Fleet `pulumi:"hosts"`
 	// When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
@@ -142,8 +139,8 @@ type attachmentArgs struct {
 type AttachmentArgs struct {
 	// Processes of a cgroup v2. Linux 5.7.
 	Cgroup CgroupPtrInput
-	// How the host is reached.
-	Connection ConnectionInput
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrInput
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
 	Hosts FleetPtrInput
 	// When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
@@ -256,9 +253,9 @@ func (o AttachmentOutput) Cgroup() CgroupPtrOutput {
 	return o.ApplyT(func(v *Attachment) CgroupPtrOutput { return v.Cgroup }).(CgroupPtrOutput)
 }
 
-// How the host is reached.
-func (o AttachmentOutput) Connection() ConnectionOutput {
-	return o.ApplyT(func(v *Attachment) ConnectionOutput { return v.Connection }).(ConnectionOutput)
+// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+func (o AttachmentOutput) Connection() ConnectionPtrOutput {
+	return o.ApplyT(func(v *Attachment) ConnectionPtrOutput { return v.Connection }).(ConnectionPtrOutput)
 }
 
 // Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.

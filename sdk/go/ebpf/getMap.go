@@ -26,7 +26,7 @@ type LookupMapArgs struct {
 	// How the host is reached. Default: the provider's connection.
 	Connection *Connection `pulumi:"connection"`
 	// A map of a Program (`program.map(name)`), or a Map.
-	Map *MapLookup `pulumi:"map"`
+	Map *MapRef `pulumi:"map"`
 	// The kernel's id. Example: `42`.
 	MapId *int `pulumi:"mapId"`
 	// Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.
@@ -71,7 +71,7 @@ type LookupMapOutputArgs struct {
 	// How the host is reached. Default: the provider's connection.
 	Connection ConnectionPtrInput `pulumi:"connection"`
 	// A map of a Program (`program.map(name)`), or a Map.
-	Map MapLookupPtrInput `pulumi:"map"`
+	Map MapRefPtrInput `pulumi:"map"`
 	// The kernel's id. Example: `42`.
 	MapId pulumi.IntPtrInput `pulumi:"mapId"`
 	// Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.

@@ -34,7 +34,7 @@ type LookupMapEntriesArgs struct {
 	// Most entries of one answer, up to 100,000.
 	Limit *int `pulumi:"limit"`
 	// A map of a Program (`program.map(name)`), or a Map.
-	Map *MapLookup `pulumi:"map"`
+	Map *MapRef `pulumi:"map"`
 	// The kernel's id. Example: `42`.
 	MapId *int `pulumi:"mapId"`
 	// Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.
@@ -87,7 +87,7 @@ type LookupMapEntriesOutputArgs struct {
 	// Most entries of one answer, up to 100,000.
 	Limit pulumi.IntPtrInput `pulumi:"limit"`
 	// A map of a Program (`program.map(name)`), or a Map.
-	Map MapLookupPtrInput `pulumi:"map"`
+	Map MapRefPtrInput `pulumi:"map"`
 	// The kernel's id. Example: `42`.
 	MapId pulumi.IntPtrInput `pulumi:"mapId"`
 	// Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.

@@ -28,7 +28,7 @@ type LookupProgramArgs struct {
 	// Path in bpffs. Example: `"/sys/fs/bpf/foreign/prog"`.
 	Pin *string `pulumi:"pin"`
 	// An entrypoint of a Program (`program.entrypoint(name)`).
-	Program *ProgramLookup `pulumi:"program"`
+	Program *EntrypointRef `pulumi:"program"`
 	// The kernel's id. Example: `42`.
 	ProgramId *int `pulumi:"programId"`
 }
@@ -71,7 +71,7 @@ type LookupProgramOutputArgs struct {
 	// Path in bpffs. Example: `"/sys/fs/bpf/foreign/prog"`.
 	Pin pulumi.StringPtrInput `pulumi:"pin"`
 	// An entrypoint of a Program (`program.entrypoint(name)`).
-	Program ProgramLookupPtrInput `pulumi:"program"`
+	Program EntrypointRefPtrInput `pulumi:"program"`
 	// The kernel's id. Example: `42`.
 	ProgramId pulumi.IntPtrInput `pulumi:"programId"`
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"reflect"
 
-	"errors"
 	"github.com/pulumi-ebpf/pulumi-ebpf/sdk/go/ebpf/internal"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -18,8 +17,8 @@ type Map struct {
 
 	// Takes type, key, value, size and flags from a map of an object; the others win over it.
 	Btf MapDefinitionPtrOutput `pulumi:"btf"`
-	// How the host is reached.
-	Connection ConnectionOutput `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
@@ -62,12 +61,9 @@ type Map struct {
 func NewMap(ctx *pulumi.Context,
 	name string, args *MapArgs, opts ...pulumi.ResourceOption) (*Map, error) {
 	if args == nil {
-		return nil, errors.New("missing one or more required arguments")
+		args = &MapArgs{}
 	}
 
-	if args.Connection == nil {
-		return nil, errors.New("invalid value for required argument 'Connection'")
-	}
 	if args.MapDataPolicy == nil {
 		args.MapDataPolicy = MapDataPolicy("fail")
 	}
@@ -115,8 +111,8 @@ func (MapState) ElementType() reflect.Type {
 type mapArgs struct {
 	// Takes type, key, value, size and flags from a map of an object; the others win over it.
 	Btf *MapDefinition `pulumi:"btf"`
-	// How the host is reached.
-	Connection Connection `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection *Connection `pulumi:"connection"`
 	// Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
 	Flags []MapFlag `pulumi:"flags"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
@@ -147,8 +143,8 @@ type mapArgs struct {
 type MapArgs struct {
 	// Takes type, key, value, size and flags from a map of an object; the others win over it.
 	Btf MapDefinitionPtrInput
-	// How the host is reached.
-	Connection ConnectionInput
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrInput
 	// Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
 	Flags MapFlagArrayInput
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
@@ -267,9 +263,9 @@ func (o MapOutput) Btf() MapDefinitionPtrOutput {
 	return o.ApplyT(func(v *Map) MapDefinitionPtrOutput { return v.Btf }).(MapDefinitionPtrOutput)
 }
 
-// How the host is reached.
-func (o MapOutput) Connection() ConnectionOutput {
-	return o.ApplyT(func(v *Map) ConnectionOutput { return v.Connection }).(ConnectionOutput)
+// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+func (o MapOutput) Connection() ConnectionPtrOutput {
+	return o.ApplyT(func(v *Map) ConnectionPtrOutput { return v.Connection }).(ConnectionPtrOutput)
 }
 
 // Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.

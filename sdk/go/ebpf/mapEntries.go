@@ -16,8 +16,8 @@ import (
 type MapEntries struct {
 	pulumi.CustomResourceState
 
-	// How the host is reached.
-	Connection ConnectionOutput `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
@@ -55,9 +55,6 @@ func NewMapEntries(ctx *pulumi.Context,
 		return nil, errors.New("missing one or more required arguments")
 	}
 
-	if args.Connection == nil {
-		return nil, errors.New("invalid value for required argument 'Connection'")
-	}
 	if args.Map == nil {
 		return nil, errors.New("invalid value for required argument 'Map'")
 	}
@@ -109,8 +106,8 @@ func (MapEntriesState) ElementType() reflect.Type {
 }
 
 type mapEntriesArgs struct {
-	// How the host is reached.
-	Connection Connection `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection *Connection `pulumi:"connection"`
 	// Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
 	Entries []MapEntry `pulumi:"entries"`
 	// Path of a file of rows, relative to the program. Only its digest lies in the state. Example: `"./feed.csv"`.
@@ -135,8 +132,8 @@ type mapEntriesArgs struct {
 
 // The set of arguments for constructing a MapEntries resource.
 type MapEntriesArgs struct {
-	// How the host is reached.
-	Connection ConnectionInput
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrInput
 	// Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
 	Entries MapEntryArrayInput
 	// Path of a file of rows, relative to the program. Only its digest lies in the state. Example: `"./feed.csv"`.
@@ -246,9 +243,9 @@ func (o MapEntriesOutput) ToMapEntriesOutputWithContext(ctx context.Context) Map
 	return o
 }
 
-// How the host is reached.
-func (o MapEntriesOutput) Connection() ConnectionOutput {
-	return o.ApplyT(func(v *MapEntries) ConnectionOutput { return v.Connection }).(ConnectionOutput)
+// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+func (o MapEntriesOutput) Connection() ConnectionPtrOutput {
+	return o.ApplyT(func(v *MapEntries) ConnectionPtrOutput { return v.Connection }).(ConnectionPtrOutput)
 }
 
 // Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.

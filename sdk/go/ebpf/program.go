@@ -16,8 +16,8 @@ import (
 type Program struct {
 	pulumi.CustomResourceState
 
-	// How the host is reached.
-	Connection ConnectionOutput `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
 	Defines pulumi.StringMapOutput `pulumi:"defines"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
@@ -63,9 +63,6 @@ func NewProgram(ctx *pulumi.Context,
 		return nil, errors.New("missing one or more required arguments")
 	}
 
-	if args.Connection == nil {
-		return nil, errors.New("invalid value for required argument 'Connection'")
-	}
 	if args.Source == nil {
 		return nil, errors.New("invalid value for required argument 'Source'")
 	}
@@ -114,8 +111,8 @@ func (ProgramState) ElementType() reflect.Type {
 }
 
 type programArgs struct {
-	// How the host is reached.
-	Connection Connection `pulumi:"connection"`
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection *Connection `pulumi:"connection"`
 	// Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
 	Defines map[string]string `pulumi:"defines"`
 	// Values of global variables by name, as plain JSON of their C types. Example: `{"sample_rate":100}`.
@@ -140,8 +137,8 @@ type programArgs struct {
 
 // The set of arguments for constructing a Program resource.
 type ProgramArgs struct {
-	// How the host is reached.
-	Connection ConnectionInput
+	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+	Connection ConnectionPtrInput
 	// Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
 	Defines pulumi.StringMapInput
 	// Values of global variables by name, as plain JSON of their C types. Example: `{"sample_rate":100}`.
@@ -251,9 +248,9 @@ func (o ProgramOutput) ToProgramOutputWithContext(ctx context.Context) ProgramOu
 	return o
 }
 
-// How the host is reached.
-func (o ProgramOutput) Connection() ConnectionOutput {
-	return o.ApplyT(func(v *Program) ConnectionOutput { return v.Connection }).(ConnectionOutput)
+// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+func (o ProgramOutput) Connection() ConnectionPtrOutput {
+	return o.ApplyT(func(v *Program) ConnectionPtrOutput { return v.Connection }).(ConnectionPtrOutput)
 }
 
 // Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.

@@ -332,17 +332,28 @@ func (o CgroupPtrOutput) Type() CgroupAttachPtrOutput {
 }
 
 type CommonConnection struct {
-	AgentSocketPath    *string    `pulumi:"agentSocketPath"`
-	DialErrorLimit     *int       `pulumi:"dialErrorLimit"`
-	HostKey            *string    `pulumi:"hostKey"`
-	Password           *string    `pulumi:"password"`
-	PerDialTimeout     *int       `pulumi:"perDialTimeout"`
-	Port               *int       `pulumi:"port"`
-	PrivateKey         *string    `pulumi:"privateKey"`
-	PrivateKeyPassword *string    `pulumi:"privateKeyPassword"`
-	Proxy              *Proxy     `pulumi:"proxy"`
-	Transport          *Transport `pulumi:"transport"`
-	User               *string    `pulumi:"user"`
+	// Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+	AgentSocketPath *string `pulumi:"agentSocketPath"`
+	// Dials before giving up; -1 is no limit. Default 10.
+	DialErrorLimit *int `pulumi:"dialErrorLimit"`
+	// The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+	HostKey *string `pulumi:"hostKey"`
+	// Password of the login.
+	Password *string `pulumi:"password"`
+	// Seconds per dial. Default 15.
+	PerDialTimeout *int `pulumi:"perDialTimeout"`
+	// SSH port. Default: ~/.ssh/config, else 22.
+	Port *int `pulumi:"port"`
+	// Private key as PEM text, or the path of a key file.
+	PrivateKey *string `pulumi:"privateKey"`
+	// Passphrase of the private key.
+	PrivateKeyPassword *string `pulumi:"privateKeyPassword"`
+	// A bastion to go through.
+	Proxy *Proxy `pulumi:"proxy"`
+	// `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+	Transport *Transport `pulumi:"transport"`
+	// Login name. Default: ~/.ssh/config, else "root".
+	User *string `pulumi:"user"`
 }
 
 // CommonConnectionInput is an input type that accepts CommonConnectionArgs and CommonConnectionOutput values.
@@ -357,17 +368,28 @@ type CommonConnectionInput interface {
 }
 
 type CommonConnectionArgs struct {
-	AgentSocketPath    pulumi.StringPtrInput `pulumi:"agentSocketPath"`
-	DialErrorLimit     pulumi.IntPtrInput    `pulumi:"dialErrorLimit"`
-	HostKey            pulumi.StringPtrInput `pulumi:"hostKey"`
-	Password           pulumi.StringPtrInput `pulumi:"password"`
-	PerDialTimeout     pulumi.IntPtrInput    `pulumi:"perDialTimeout"`
-	Port               pulumi.IntPtrInput    `pulumi:"port"`
-	PrivateKey         pulumi.StringPtrInput `pulumi:"privateKey"`
+	// Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+	AgentSocketPath pulumi.StringPtrInput `pulumi:"agentSocketPath"`
+	// Dials before giving up; -1 is no limit. Default 10.
+	DialErrorLimit pulumi.IntPtrInput `pulumi:"dialErrorLimit"`
+	// The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+	HostKey pulumi.StringPtrInput `pulumi:"hostKey"`
+	// Password of the login.
+	Password pulumi.StringPtrInput `pulumi:"password"`
+	// Seconds per dial. Default 15.
+	PerDialTimeout pulumi.IntPtrInput `pulumi:"perDialTimeout"`
+	// SSH port. Default: ~/.ssh/config, else 22.
+	Port pulumi.IntPtrInput `pulumi:"port"`
+	// Private key as PEM text, or the path of a key file.
+	PrivateKey pulumi.StringPtrInput `pulumi:"privateKey"`
+	// Passphrase of the private key.
 	PrivateKeyPassword pulumi.StringPtrInput `pulumi:"privateKeyPassword"`
-	Proxy              ProxyPtrInput         `pulumi:"proxy"`
-	Transport          TransportPtrInput     `pulumi:"transport"`
-	User               pulumi.StringPtrInput `pulumi:"user"`
+	// A bastion to go through.
+	Proxy ProxyPtrInput `pulumi:"proxy"`
+	// `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+	Transport TransportPtrInput `pulumi:"transport"`
+	// Login name. Default: ~/.ssh/config, else "root".
+	User pulumi.StringPtrInput `pulumi:"user"`
 }
 
 func (CommonConnectionArgs) ElementType() reflect.Type {
@@ -447,46 +469,57 @@ func (o CommonConnectionOutput) ToCommonConnectionPtrOutputWithContext(ctx conte
 	}).(CommonConnectionPtrOutput)
 }
 
+// Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
 func (o CommonConnectionOutput) AgentSocketPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *string { return v.AgentSocketPath }).(pulumi.StringPtrOutput)
 }
 
+// Dials before giving up; -1 is no limit. Default 10.
 func (o CommonConnectionOutput) DialErrorLimit() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *int { return v.DialErrorLimit }).(pulumi.IntPtrOutput)
 }
 
+// The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
 func (o CommonConnectionOutput) HostKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *string { return v.HostKey }).(pulumi.StringPtrOutput)
 }
 
+// Password of the login.
 func (o CommonConnectionOutput) Password() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *string { return v.Password }).(pulumi.StringPtrOutput)
 }
 
+// Seconds per dial. Default 15.
 func (o CommonConnectionOutput) PerDialTimeout() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *int { return v.PerDialTimeout }).(pulumi.IntPtrOutput)
 }
 
+// SSH port. Default: ~/.ssh/config, else 22.
 func (o CommonConnectionOutput) Port() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *int { return v.Port }).(pulumi.IntPtrOutput)
 }
 
+// Private key as PEM text, or the path of a key file.
 func (o CommonConnectionOutput) PrivateKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *string { return v.PrivateKey }).(pulumi.StringPtrOutput)
 }
 
+// Passphrase of the private key.
 func (o CommonConnectionOutput) PrivateKeyPassword() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *string { return v.PrivateKeyPassword }).(pulumi.StringPtrOutput)
 }
 
+// A bastion to go through.
 func (o CommonConnectionOutput) Proxy() ProxyPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *Proxy { return v.Proxy }).(ProxyPtrOutput)
 }
 
+// `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
 func (o CommonConnectionOutput) Transport() TransportPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *Transport { return v.Transport }).(TransportPtrOutput)
 }
 
+// Login name. Default: ~/.ssh/config, else "root".
 func (o CommonConnectionOutput) User() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CommonConnection) *string { return v.User }).(pulumi.StringPtrOutput)
 }
@@ -515,6 +548,7 @@ func (o CommonConnectionPtrOutput) Elem() CommonConnectionOutput {
 	}).(CommonConnectionOutput)
 }
 
+// Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
 func (o CommonConnectionPtrOutput) AgentSocketPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *string {
 		if v == nil {
@@ -524,6 +558,7 @@ func (o CommonConnectionPtrOutput) AgentSocketPath() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Dials before giving up; -1 is no limit. Default 10.
 func (o CommonConnectionPtrOutput) DialErrorLimit() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *int {
 		if v == nil {
@@ -533,6 +568,7 @@ func (o CommonConnectionPtrOutput) DialErrorLimit() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
+// The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
 func (o CommonConnectionPtrOutput) HostKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *string {
 		if v == nil {
@@ -542,6 +578,7 @@ func (o CommonConnectionPtrOutput) HostKey() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Password of the login.
 func (o CommonConnectionPtrOutput) Password() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *string {
 		if v == nil {
@@ -551,6 +588,7 @@ func (o CommonConnectionPtrOutput) Password() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Seconds per dial. Default 15.
 func (o CommonConnectionPtrOutput) PerDialTimeout() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *int {
 		if v == nil {
@@ -560,6 +598,7 @@ func (o CommonConnectionPtrOutput) PerDialTimeout() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
+// SSH port. Default: ~/.ssh/config, else 22.
 func (o CommonConnectionPtrOutput) Port() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *int {
 		if v == nil {
@@ -569,6 +608,7 @@ func (o CommonConnectionPtrOutput) Port() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
+// Private key as PEM text, or the path of a key file.
 func (o CommonConnectionPtrOutput) PrivateKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *string {
 		if v == nil {
@@ -578,6 +618,7 @@ func (o CommonConnectionPtrOutput) PrivateKey() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Passphrase of the private key.
 func (o CommonConnectionPtrOutput) PrivateKeyPassword() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *string {
 		if v == nil {
@@ -587,6 +628,7 @@ func (o CommonConnectionPtrOutput) PrivateKeyPassword() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// A bastion to go through.
 func (o CommonConnectionPtrOutput) Proxy() ProxyPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *Proxy {
 		if v == nil {
@@ -596,6 +638,7 @@ func (o CommonConnectionPtrOutput) Proxy() ProxyPtrOutput {
 	}).(ProxyPtrOutput)
 }
 
+// `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
 func (o CommonConnectionPtrOutput) Transport() TransportPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *Transport {
 		if v == nil {
@@ -605,6 +648,7 @@ func (o CommonConnectionPtrOutput) Transport() TransportPtrOutput {
 	}).(TransportPtrOutput)
 }
 
+// Login name. Default: ~/.ssh/config, else "root".
 func (o CommonConnectionPtrOutput) User() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CommonConnection) *string {
 		if v == nil {
@@ -1010,6 +1054,47 @@ func (i EntrypointRefArgs) ToEntrypointRefOutputWithContext(ctx context.Context)
 	return pulumi.ToOutputWithContext(ctx, i).(EntrypointRefOutput)
 }
 
+func (i EntrypointRefArgs) ToEntrypointRefPtrOutput() EntrypointRefPtrOutput {
+	return i.ToEntrypointRefPtrOutputWithContext(context.Background())
+}
+
+func (i EntrypointRefArgs) ToEntrypointRefPtrOutputWithContext(ctx context.Context) EntrypointRefPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EntrypointRefOutput).ToEntrypointRefPtrOutputWithContext(ctx)
+}
+
+// EntrypointRefPtrInput is an input type that accepts EntrypointRefArgs, EntrypointRefPtr and EntrypointRefPtrOutput values.
+// You can construct a concrete instance of `EntrypointRefPtrInput` via:
+//
+//	        EntrypointRefArgs{...}
+//
+//	or:
+//
+//	        nil
+type EntrypointRefPtrInput interface {
+	pulumi.Input
+
+	ToEntrypointRefPtrOutput() EntrypointRefPtrOutput
+	ToEntrypointRefPtrOutputWithContext(context.Context) EntrypointRefPtrOutput
+}
+
+type entrypointRefPtrType EntrypointRefArgs
+
+func EntrypointRefPtr(v *EntrypointRefArgs) EntrypointRefPtrInput {
+	return (*entrypointRefPtrType)(v)
+}
+
+func (*entrypointRefPtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**EntrypointRef)(nil)).Elem()
+}
+
+func (i *entrypointRefPtrType) ToEntrypointRefPtrOutput() EntrypointRefPtrOutput {
+	return i.ToEntrypointRefPtrOutputWithContext(context.Background())
+}
+
+func (i *entrypointRefPtrType) ToEntrypointRefPtrOutputWithContext(ctx context.Context) EntrypointRefPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EntrypointRefPtrOutput)
+}
+
 // An entrypoint of a Program.
 type EntrypointRefOutput struct{ *pulumi.OutputState }
 
@@ -1023,6 +1108,16 @@ func (o EntrypointRefOutput) ToEntrypointRefOutput() EntrypointRefOutput {
 
 func (o EntrypointRefOutput) ToEntrypointRefOutputWithContext(ctx context.Context) EntrypointRefOutput {
 	return o
+}
+
+func (o EntrypointRefOutput) ToEntrypointRefPtrOutput() EntrypointRefPtrOutput {
+	return o.ToEntrypointRefPtrOutputWithContext(context.Background())
+}
+
+func (o EntrypointRefOutput) ToEntrypointRefPtrOutputWithContext(ctx context.Context) EntrypointRefPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v EntrypointRef) *EntrypointRef {
+		return &v
+	}).(EntrypointRefPtrOutput)
 }
 
 // `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
@@ -1043,6 +1138,70 @@ func (o EntrypointRefOutput) Spec() pulumi.StringOutput {
 // `bpf_prog_type` in lower case. Example: `"sched_cls"`.
 func (o EntrypointRefOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v EntrypointRef) string { return v.Type }).(pulumi.StringOutput)
+}
+
+type EntrypointRefPtrOutput struct{ *pulumi.OutputState }
+
+func (EntrypointRefPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**EntrypointRef)(nil)).Elem()
+}
+
+func (o EntrypointRefPtrOutput) ToEntrypointRefPtrOutput() EntrypointRefPtrOutput {
+	return o
+}
+
+func (o EntrypointRefPtrOutput) ToEntrypointRefPtrOutputWithContext(ctx context.Context) EntrypointRefPtrOutput {
+	return o
+}
+
+func (o EntrypointRefPtrOutput) Elem() EntrypointRefOutput {
+	return o.ApplyT(func(v *EntrypointRef) EntrypointRef {
+		if v != nil {
+			return *v
+		}
+		var ret EntrypointRef
+		return ret
+	}).(EntrypointRefOutput)
+}
+
+// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+func (o EntrypointRefPtrOutput) AttachType() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EntrypointRef) *string {
+		if v == nil {
+			return nil
+		}
+		return v.AttachType
+	}).(pulumi.StringPtrOutput)
+}
+
+// Name of the C function. Example: `"xdp_filter"`.
+func (o EntrypointRefPtrOutput) Entrypoint() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EntrypointRef) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Entrypoint
+	}).(pulumi.StringPtrOutput)
+}
+
+// `specId` of the resource.
+func (o EntrypointRefPtrOutput) Spec() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EntrypointRef) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Spec
+	}).(pulumi.StringPtrOutput)
+}
+
+// `bpf_prog_type` in lower case. Example: `"sched_cls"`.
+func (o EntrypointRefPtrOutput) Type() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EntrypointRef) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Type
+	}).(pulumi.StringPtrOutput)
 }
 
 type EntrypointRefMapOutput struct{ *pulumi.OutputState }
@@ -2643,263 +2802,6 @@ func (o MapEntryArrayOutput) Index(i pulumi.IntInput) MapEntryOutput {
 	}).(MapEntryOutput)
 }
 
-// A map of a Program, or a Map, by name.
-type MapLookup struct {
-	// How keys are written as JSON; absent for raw bytes.
-	KeyLayout interface{} `pulumi:"keyLayout"`
-	KeySize   *int        `pulumi:"keySize"`
-	// Name of the map in the object, or of the Map.
-	Map        string `pulumi:"map"`
-	MaxEntries *int   `pulumi:"maxEntries"`
-	// `specId` of the resource.
-	Spec string  `pulumi:"spec"`
-	Type *string `pulumi:"type"`
-	// How values are written as JSON; absent for raw bytes.
-	ValueLayout interface{} `pulumi:"valueLayout"`
-	ValueSize   *int        `pulumi:"valueSize"`
-}
-
-// MapLookupInput is an input type that accepts MapLookupArgs and MapLookupOutput values.
-// You can construct a concrete instance of `MapLookupInput` via:
-//
-//	MapLookupArgs{...}
-type MapLookupInput interface {
-	pulumi.Input
-
-	ToMapLookupOutput() MapLookupOutput
-	ToMapLookupOutputWithContext(context.Context) MapLookupOutput
-}
-
-// A map of a Program, or a Map, by name.
-type MapLookupArgs struct {
-	// How keys are written as JSON; absent for raw bytes.
-	KeyLayout pulumi.Input       `pulumi:"keyLayout"`
-	KeySize   pulumi.IntPtrInput `pulumi:"keySize"`
-	// Name of the map in the object, or of the Map.
-	Map        pulumi.StringInput `pulumi:"map"`
-	MaxEntries pulumi.IntPtrInput `pulumi:"maxEntries"`
-	// `specId` of the resource.
-	Spec pulumi.StringInput    `pulumi:"spec"`
-	Type pulumi.StringPtrInput `pulumi:"type"`
-	// How values are written as JSON; absent for raw bytes.
-	ValueLayout pulumi.Input       `pulumi:"valueLayout"`
-	ValueSize   pulumi.IntPtrInput `pulumi:"valueSize"`
-}
-
-func (MapLookupArgs) ElementType() reflect.Type {
-	return reflect.TypeOf((*MapLookup)(nil)).Elem()
-}
-
-func (i MapLookupArgs) ToMapLookupOutput() MapLookupOutput {
-	return i.ToMapLookupOutputWithContext(context.Background())
-}
-
-func (i MapLookupArgs) ToMapLookupOutputWithContext(ctx context.Context) MapLookupOutput {
-	return pulumi.ToOutputWithContext(ctx, i).(MapLookupOutput)
-}
-
-func (i MapLookupArgs) ToMapLookupPtrOutput() MapLookupPtrOutput {
-	return i.ToMapLookupPtrOutputWithContext(context.Background())
-}
-
-func (i MapLookupArgs) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
-	return pulumi.ToOutputWithContext(ctx, i).(MapLookupOutput).ToMapLookupPtrOutputWithContext(ctx)
-}
-
-// MapLookupPtrInput is an input type that accepts MapLookupArgs, MapLookupPtr and MapLookupPtrOutput values.
-// You can construct a concrete instance of `MapLookupPtrInput` via:
-//
-//	        MapLookupArgs{...}
-//
-//	or:
-//
-//	        nil
-type MapLookupPtrInput interface {
-	pulumi.Input
-
-	ToMapLookupPtrOutput() MapLookupPtrOutput
-	ToMapLookupPtrOutputWithContext(context.Context) MapLookupPtrOutput
-}
-
-type mapLookupPtrType MapLookupArgs
-
-func MapLookupPtr(v *MapLookupArgs) MapLookupPtrInput {
-	return (*mapLookupPtrType)(v)
-}
-
-func (*mapLookupPtrType) ElementType() reflect.Type {
-	return reflect.TypeOf((**MapLookup)(nil)).Elem()
-}
-
-func (i *mapLookupPtrType) ToMapLookupPtrOutput() MapLookupPtrOutput {
-	return i.ToMapLookupPtrOutputWithContext(context.Background())
-}
-
-func (i *mapLookupPtrType) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
-	return pulumi.ToOutputWithContext(ctx, i).(MapLookupPtrOutput)
-}
-
-// A map of a Program, or a Map, by name.
-type MapLookupOutput struct{ *pulumi.OutputState }
-
-func (MapLookupOutput) ElementType() reflect.Type {
-	return reflect.TypeOf((*MapLookup)(nil)).Elem()
-}
-
-func (o MapLookupOutput) ToMapLookupOutput() MapLookupOutput {
-	return o
-}
-
-func (o MapLookupOutput) ToMapLookupOutputWithContext(ctx context.Context) MapLookupOutput {
-	return o
-}
-
-func (o MapLookupOutput) ToMapLookupPtrOutput() MapLookupPtrOutput {
-	return o.ToMapLookupPtrOutputWithContext(context.Background())
-}
-
-func (o MapLookupOutput) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
-	return o.ApplyTWithContext(ctx, func(_ context.Context, v MapLookup) *MapLookup {
-		return &v
-	}).(MapLookupPtrOutput)
-}
-
-// How keys are written as JSON; absent for raw bytes.
-func (o MapLookupOutput) KeyLayout() pulumi.AnyOutput {
-	return o.ApplyT(func(v MapLookup) interface{} { return v.KeyLayout }).(pulumi.AnyOutput)
-}
-
-func (o MapLookupOutput) KeySize() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v MapLookup) *int { return v.KeySize }).(pulumi.IntPtrOutput)
-}
-
-// Name of the map in the object, or of the Map.
-func (o MapLookupOutput) Map() pulumi.StringOutput {
-	return o.ApplyT(func(v MapLookup) string { return v.Map }).(pulumi.StringOutput)
-}
-
-func (o MapLookupOutput) MaxEntries() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v MapLookup) *int { return v.MaxEntries }).(pulumi.IntPtrOutput)
-}
-
-// `specId` of the resource.
-func (o MapLookupOutput) Spec() pulumi.StringOutput {
-	return o.ApplyT(func(v MapLookup) string { return v.Spec }).(pulumi.StringOutput)
-}
-
-func (o MapLookupOutput) Type() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v MapLookup) *string { return v.Type }).(pulumi.StringPtrOutput)
-}
-
-// How values are written as JSON; absent for raw bytes.
-func (o MapLookupOutput) ValueLayout() pulumi.AnyOutput {
-	return o.ApplyT(func(v MapLookup) interface{} { return v.ValueLayout }).(pulumi.AnyOutput)
-}
-
-func (o MapLookupOutput) ValueSize() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v MapLookup) *int { return v.ValueSize }).(pulumi.IntPtrOutput)
-}
-
-type MapLookupPtrOutput struct{ *pulumi.OutputState }
-
-func (MapLookupPtrOutput) ElementType() reflect.Type {
-	return reflect.TypeOf((**MapLookup)(nil)).Elem()
-}
-
-func (o MapLookupPtrOutput) ToMapLookupPtrOutput() MapLookupPtrOutput {
-	return o
-}
-
-func (o MapLookupPtrOutput) ToMapLookupPtrOutputWithContext(ctx context.Context) MapLookupPtrOutput {
-	return o
-}
-
-func (o MapLookupPtrOutput) Elem() MapLookupOutput {
-	return o.ApplyT(func(v *MapLookup) MapLookup {
-		if v != nil {
-			return *v
-		}
-		var ret MapLookup
-		return ret
-	}).(MapLookupOutput)
-}
-
-// How keys are written as JSON; absent for raw bytes.
-func (o MapLookupPtrOutput) KeyLayout() pulumi.AnyOutput {
-	return o.ApplyT(func(v *MapLookup) interface{} {
-		if v == nil {
-			return nil
-		}
-		return v.KeyLayout
-	}).(pulumi.AnyOutput)
-}
-
-func (o MapLookupPtrOutput) KeySize() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v *MapLookup) *int {
-		if v == nil {
-			return nil
-		}
-		return v.KeySize
-	}).(pulumi.IntPtrOutput)
-}
-
-// Name of the map in the object, or of the Map.
-func (o MapLookupPtrOutput) Map() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *MapLookup) *string {
-		if v == nil {
-			return nil
-		}
-		return &v.Map
-	}).(pulumi.StringPtrOutput)
-}
-
-func (o MapLookupPtrOutput) MaxEntries() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v *MapLookup) *int {
-		if v == nil {
-			return nil
-		}
-		return v.MaxEntries
-	}).(pulumi.IntPtrOutput)
-}
-
-// `specId` of the resource.
-func (o MapLookupPtrOutput) Spec() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *MapLookup) *string {
-		if v == nil {
-			return nil
-		}
-		return &v.Spec
-	}).(pulumi.StringPtrOutput)
-}
-
-func (o MapLookupPtrOutput) Type() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *MapLookup) *string {
-		if v == nil {
-			return nil
-		}
-		return v.Type
-	}).(pulumi.StringPtrOutput)
-}
-
-// How values are written as JSON; absent for raw bytes.
-func (o MapLookupPtrOutput) ValueLayout() pulumi.AnyOutput {
-	return o.ApplyT(func(v *MapLookup) interface{} {
-		if v == nil {
-			return nil
-		}
-		return v.ValueLayout
-	}).(pulumi.AnyOutput)
-}
-
-func (o MapLookupPtrOutput) ValueSize() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v *MapLookup) *int {
-		if v == nil {
-			return nil
-		}
-		return v.ValueSize
-	}).(pulumi.IntPtrOutput)
-}
-
 // A map of a Program, or a Map.
 type MapRef struct {
 	// How keys are written as JSON; absent for raw bytes.
@@ -2963,6 +2865,47 @@ func (i MapRefArgs) ToMapRefOutputWithContext(ctx context.Context) MapRefOutput 
 	return pulumi.ToOutputWithContext(ctx, i).(MapRefOutput)
 }
 
+func (i MapRefArgs) ToMapRefPtrOutput() MapRefPtrOutput {
+	return i.ToMapRefPtrOutputWithContext(context.Background())
+}
+
+func (i MapRefArgs) ToMapRefPtrOutputWithContext(ctx context.Context) MapRefPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(MapRefOutput).ToMapRefPtrOutputWithContext(ctx)
+}
+
+// MapRefPtrInput is an input type that accepts MapRefArgs, MapRefPtr and MapRefPtrOutput values.
+// You can construct a concrete instance of `MapRefPtrInput` via:
+//
+//	        MapRefArgs{...}
+//
+//	or:
+//
+//	        nil
+type MapRefPtrInput interface {
+	pulumi.Input
+
+	ToMapRefPtrOutput() MapRefPtrOutput
+	ToMapRefPtrOutputWithContext(context.Context) MapRefPtrOutput
+}
+
+type mapRefPtrType MapRefArgs
+
+func MapRefPtr(v *MapRefArgs) MapRefPtrInput {
+	return (*mapRefPtrType)(v)
+}
+
+func (*mapRefPtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**MapRef)(nil)).Elem()
+}
+
+func (i *mapRefPtrType) ToMapRefPtrOutput() MapRefPtrOutput {
+	return i.ToMapRefPtrOutputWithContext(context.Background())
+}
+
+func (i *mapRefPtrType) ToMapRefPtrOutputWithContext(ctx context.Context) MapRefPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(MapRefPtrOutput)
+}
+
 // MapRefMapInput is an input type that accepts MapRefMap and MapRefMapOutput values.
 // You can construct a concrete instance of `MapRefMapInput` via:
 //
@@ -3003,6 +2946,16 @@ func (o MapRefOutput) ToMapRefOutputWithContext(ctx context.Context) MapRefOutpu
 	return o
 }
 
+func (o MapRefOutput) ToMapRefPtrOutput() MapRefPtrOutput {
+	return o.ToMapRefPtrOutputWithContext(context.Background())
+}
+
+func (o MapRefOutput) ToMapRefPtrOutputWithContext(ctx context.Context) MapRefPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v MapRef) *MapRef {
+		return &v
+	}).(MapRefPtrOutput)
+}
+
 // How keys are written as JSON; absent for raw bytes.
 func (o MapRefOutput) KeyLayout() pulumi.AnyOutput {
 	return o.ApplyT(func(v MapRef) interface{} { return v.KeyLayout }).(pulumi.AnyOutput)
@@ -3041,6 +2994,110 @@ func (o MapRefOutput) ValueLayout() pulumi.AnyOutput {
 // Bytes; of one CPU's value for per-CPU maps.
 func (o MapRefOutput) ValueSize() pulumi.IntOutput {
 	return o.ApplyT(func(v MapRef) int { return v.ValueSize }).(pulumi.IntOutput)
+}
+
+type MapRefPtrOutput struct{ *pulumi.OutputState }
+
+func (MapRefPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**MapRef)(nil)).Elem()
+}
+
+func (o MapRefPtrOutput) ToMapRefPtrOutput() MapRefPtrOutput {
+	return o
+}
+
+func (o MapRefPtrOutput) ToMapRefPtrOutputWithContext(ctx context.Context) MapRefPtrOutput {
+	return o
+}
+
+func (o MapRefPtrOutput) Elem() MapRefOutput {
+	return o.ApplyT(func(v *MapRef) MapRef {
+		if v != nil {
+			return *v
+		}
+		var ret MapRef
+		return ret
+	}).(MapRefOutput)
+}
+
+// How keys are written as JSON; absent for raw bytes.
+func (o MapRefPtrOutput) KeyLayout() pulumi.AnyOutput {
+	return o.ApplyT(func(v *MapRef) interface{} {
+		if v == nil {
+			return nil
+		}
+		return v.KeyLayout
+	}).(pulumi.AnyOutput)
+}
+
+// Bytes.
+func (o MapRefPtrOutput) KeySize() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *MapRef) *int {
+		if v == nil {
+			return nil
+		}
+		return &v.KeySize
+	}).(pulumi.IntPtrOutput)
+}
+
+// Name of the map in the object, or of the Map.
+func (o MapRefPtrOutput) Map() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapRef) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Map
+	}).(pulumi.StringPtrOutput)
+}
+
+// Most entries.
+func (o MapRefPtrOutput) MaxEntries() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *MapRef) *int {
+		if v == nil {
+			return nil
+		}
+		return &v.MaxEntries
+	}).(pulumi.IntPtrOutput)
+}
+
+// `specId` of the resource.
+func (o MapRefPtrOutput) Spec() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapRef) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Spec
+	}).(pulumi.StringPtrOutput)
+}
+
+// `bpf_map_type` in lower case. Example: `"lru_hash"`.
+func (o MapRefPtrOutput) Type() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapRef) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Type
+	}).(pulumi.StringPtrOutput)
+}
+
+// How values are written as JSON; absent for raw bytes.
+func (o MapRefPtrOutput) ValueLayout() pulumi.AnyOutput {
+	return o.ApplyT(func(v *MapRef) interface{} {
+		if v == nil {
+			return nil
+		}
+		return v.ValueLayout
+	}).(pulumi.AnyOutput)
+}
+
+// Bytes; of one CPU's value for per-CPU maps.
+func (o MapRefPtrOutput) ValueSize() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *MapRef) *int {
+		if v == nil {
+			return nil
+		}
+		return &v.ValueSize
+	}).(pulumi.IntPtrOutput)
 }
 
 type MapRefMapOutput struct{ *pulumi.OutputState }
@@ -3587,199 +3644,6 @@ func (o ObjectMapMapOutput) MapIndex(k pulumi.StringInput) ObjectMapOutput {
 	return pulumi.All(o, k).ApplyT(func(vs []interface{}) ObjectMap {
 		return vs[0].(map[string]ObjectMap)[vs[1].(string)]
 	}).(ObjectMapOutput)
-}
-
-// An entrypoint of a Program, by name.
-type ProgramLookup struct {
-	// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
-	AttachType *string `pulumi:"attachType"`
-	// Name of the C function. Example: `"xdp_filter"`.
-	Entrypoint string `pulumi:"entrypoint"`
-	// `specId` of the resource.
-	Spec string  `pulumi:"spec"`
-	Type *string `pulumi:"type"`
-}
-
-// ProgramLookupInput is an input type that accepts ProgramLookupArgs and ProgramLookupOutput values.
-// You can construct a concrete instance of `ProgramLookupInput` via:
-//
-//	ProgramLookupArgs{...}
-type ProgramLookupInput interface {
-	pulumi.Input
-
-	ToProgramLookupOutput() ProgramLookupOutput
-	ToProgramLookupOutputWithContext(context.Context) ProgramLookupOutput
-}
-
-// An entrypoint of a Program, by name.
-type ProgramLookupArgs struct {
-	// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
-	AttachType pulumi.StringPtrInput `pulumi:"attachType"`
-	// Name of the C function. Example: `"xdp_filter"`.
-	Entrypoint pulumi.StringInput `pulumi:"entrypoint"`
-	// `specId` of the resource.
-	Spec pulumi.StringInput    `pulumi:"spec"`
-	Type pulumi.StringPtrInput `pulumi:"type"`
-}
-
-func (ProgramLookupArgs) ElementType() reflect.Type {
-	return reflect.TypeOf((*ProgramLookup)(nil)).Elem()
-}
-
-func (i ProgramLookupArgs) ToProgramLookupOutput() ProgramLookupOutput {
-	return i.ToProgramLookupOutputWithContext(context.Background())
-}
-
-func (i ProgramLookupArgs) ToProgramLookupOutputWithContext(ctx context.Context) ProgramLookupOutput {
-	return pulumi.ToOutputWithContext(ctx, i).(ProgramLookupOutput)
-}
-
-func (i ProgramLookupArgs) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
-	return i.ToProgramLookupPtrOutputWithContext(context.Background())
-}
-
-func (i ProgramLookupArgs) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
-	return pulumi.ToOutputWithContext(ctx, i).(ProgramLookupOutput).ToProgramLookupPtrOutputWithContext(ctx)
-}
-
-// ProgramLookupPtrInput is an input type that accepts ProgramLookupArgs, ProgramLookupPtr and ProgramLookupPtrOutput values.
-// You can construct a concrete instance of `ProgramLookupPtrInput` via:
-//
-//	        ProgramLookupArgs{...}
-//
-//	or:
-//
-//	        nil
-type ProgramLookupPtrInput interface {
-	pulumi.Input
-
-	ToProgramLookupPtrOutput() ProgramLookupPtrOutput
-	ToProgramLookupPtrOutputWithContext(context.Context) ProgramLookupPtrOutput
-}
-
-type programLookupPtrType ProgramLookupArgs
-
-func ProgramLookupPtr(v *ProgramLookupArgs) ProgramLookupPtrInput {
-	return (*programLookupPtrType)(v)
-}
-
-func (*programLookupPtrType) ElementType() reflect.Type {
-	return reflect.TypeOf((**ProgramLookup)(nil)).Elem()
-}
-
-func (i *programLookupPtrType) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
-	return i.ToProgramLookupPtrOutputWithContext(context.Background())
-}
-
-func (i *programLookupPtrType) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
-	return pulumi.ToOutputWithContext(ctx, i).(ProgramLookupPtrOutput)
-}
-
-// An entrypoint of a Program, by name.
-type ProgramLookupOutput struct{ *pulumi.OutputState }
-
-func (ProgramLookupOutput) ElementType() reflect.Type {
-	return reflect.TypeOf((*ProgramLookup)(nil)).Elem()
-}
-
-func (o ProgramLookupOutput) ToProgramLookupOutput() ProgramLookupOutput {
-	return o
-}
-
-func (o ProgramLookupOutput) ToProgramLookupOutputWithContext(ctx context.Context) ProgramLookupOutput {
-	return o
-}
-
-func (o ProgramLookupOutput) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
-	return o.ToProgramLookupPtrOutputWithContext(context.Background())
-}
-
-func (o ProgramLookupOutput) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
-	return o.ApplyTWithContext(ctx, func(_ context.Context, v ProgramLookup) *ProgramLookup {
-		return &v
-	}).(ProgramLookupPtrOutput)
-}
-
-// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
-func (o ProgramLookupOutput) AttachType() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v ProgramLookup) *string { return v.AttachType }).(pulumi.StringPtrOutput)
-}
-
-// Name of the C function. Example: `"xdp_filter"`.
-func (o ProgramLookupOutput) Entrypoint() pulumi.StringOutput {
-	return o.ApplyT(func(v ProgramLookup) string { return v.Entrypoint }).(pulumi.StringOutput)
-}
-
-// `specId` of the resource.
-func (o ProgramLookupOutput) Spec() pulumi.StringOutput {
-	return o.ApplyT(func(v ProgramLookup) string { return v.Spec }).(pulumi.StringOutput)
-}
-
-func (o ProgramLookupOutput) Type() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v ProgramLookup) *string { return v.Type }).(pulumi.StringPtrOutput)
-}
-
-type ProgramLookupPtrOutput struct{ *pulumi.OutputState }
-
-func (ProgramLookupPtrOutput) ElementType() reflect.Type {
-	return reflect.TypeOf((**ProgramLookup)(nil)).Elem()
-}
-
-func (o ProgramLookupPtrOutput) ToProgramLookupPtrOutput() ProgramLookupPtrOutput {
-	return o
-}
-
-func (o ProgramLookupPtrOutput) ToProgramLookupPtrOutputWithContext(ctx context.Context) ProgramLookupPtrOutput {
-	return o
-}
-
-func (o ProgramLookupPtrOutput) Elem() ProgramLookupOutput {
-	return o.ApplyT(func(v *ProgramLookup) ProgramLookup {
-		if v != nil {
-			return *v
-		}
-		var ret ProgramLookup
-		return ret
-	}).(ProgramLookupOutput)
-}
-
-// `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
-func (o ProgramLookupPtrOutput) AttachType() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *ProgramLookup) *string {
-		if v == nil {
-			return nil
-		}
-		return v.AttachType
-	}).(pulumi.StringPtrOutput)
-}
-
-// Name of the C function. Example: `"xdp_filter"`.
-func (o ProgramLookupPtrOutput) Entrypoint() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *ProgramLookup) *string {
-		if v == nil {
-			return nil
-		}
-		return &v.Entrypoint
-	}).(pulumi.StringPtrOutput)
-}
-
-// `specId` of the resource.
-func (o ProgramLookupPtrOutput) Spec() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *ProgramLookup) *string {
-		if v == nil {
-			return nil
-		}
-		return &v.Spec
-	}).(pulumi.StringPtrOutput)
-}
-
-func (o ProgramLookupPtrOutput) Type() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *ProgramLookup) *string {
-		if v == nil {
-			return nil
-		}
-		return v.Type
-	}).(pulumi.StringPtrOutput)
 }
 
 // An entrypoint in the kernel.
@@ -5603,6 +5467,7 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*ConnectionInput)(nil)).Elem(), ConnectionArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ConnectionPtrInput)(nil)).Elem(), ConnectionArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*EntrypointRefInput)(nil)).Elem(), EntrypointRefArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*EntrypointRefPtrInput)(nil)).Elem(), EntrypointRefArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*FleetInput)(nil)).Elem(), FleetArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*FleetPtrInput)(nil)).Elem(), FleetArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*FleetHostInput)(nil)).Elem(), FleetHostArgs{})
@@ -5615,14 +5480,11 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*MapDefinitionPtrInput)(nil)).Elem(), MapDefinitionArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapEntryInput)(nil)).Elem(), MapEntryArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapEntryArrayInput)(nil)).Elem(), MapEntryArray{})
-	pulumi.RegisterInputType(reflect.TypeOf((*MapLookupInput)(nil)).Elem(), MapLookupArgs{})
-	pulumi.RegisterInputType(reflect.TypeOf((*MapLookupPtrInput)(nil)).Elem(), MapLookupArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapRefInput)(nil)).Elem(), MapRefArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*MapRefPtrInput)(nil)).Elem(), MapRefArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapRefMapInput)(nil)).Elem(), MapRefMap{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapValueInput)(nil)).Elem(), MapValueArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapValuePtrInput)(nil)).Elem(), MapValueArgs{})
-	pulumi.RegisterInputType(reflect.TypeOf((*ProgramLookupInput)(nil)).Elem(), ProgramLookupArgs{})
-	pulumi.RegisterInputType(reflect.TypeOf((*ProgramLookupPtrInput)(nil)).Elem(), ProgramLookupArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ProxyInput)(nil)).Elem(), ProxyArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ProxyPtrInput)(nil)).Elem(), ProxyArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*RawTracepointInput)(nil)).Elem(), RawTracepointArgs{})
@@ -5648,6 +5510,7 @@ func init() {
 	pulumi.RegisterOutputType(ConnectionOutput{})
 	pulumi.RegisterOutputType(ConnectionPtrOutput{})
 	pulumi.RegisterOutputType(EntrypointRefOutput{})
+	pulumi.RegisterOutputType(EntrypointRefPtrOutput{})
 	pulumi.RegisterOutputType(EntrypointRefMapOutput{})
 	pulumi.RegisterOutputType(FleetOutput{})
 	pulumi.RegisterOutputType(FleetPtrOutput{})
@@ -5676,9 +5539,8 @@ func init() {
 	pulumi.RegisterOutputType(MapDefinitionPtrOutput{})
 	pulumi.RegisterOutputType(MapEntryOutput{})
 	pulumi.RegisterOutputType(MapEntryArrayOutput{})
-	pulumi.RegisterOutputType(MapLookupOutput{})
-	pulumi.RegisterOutputType(MapLookupPtrOutput{})
 	pulumi.RegisterOutputType(MapRefOutput{})
+	pulumi.RegisterOutputType(MapRefPtrOutput{})
 	pulumi.RegisterOutputType(MapRefMapOutput{})
 	pulumi.RegisterOutputType(MapShapeOutput{})
 	pulumi.RegisterOutputType(MapValueOutput{})
@@ -5690,8 +5552,6 @@ func init() {
 	pulumi.RegisterOutputType(ObjectInfoOutput{})
 	pulumi.RegisterOutputType(ObjectMapOutput{})
 	pulumi.RegisterOutputType(ObjectMapMapOutput{})
-	pulumi.RegisterOutputType(ProgramLookupOutput{})
-	pulumi.RegisterOutputType(ProgramLookupPtrOutput{})
 	pulumi.RegisterOutputType(ProgramStatusOutput{})
 	pulumi.RegisterOutputType(ProgramStatusMapOutput{})
 	pulumi.RegisterOutputType(ProxyOutput{})

@@ -26,6 +26,8 @@ __all__ = [
     'ConnectionDict',
     'ConnectionArgs',
     'ConnectionArgsDict',
+    'EntrypointRef',
+    'EntrypointRefDict',
     'EntrypointRefArgs',
     'EntrypointRefArgsDict',
     'FleetArgs',
@@ -40,14 +42,12 @@ __all__ = [
     'MapDefinitionArgsDict',
     'MapEntryArgs',
     'MapEntryArgsDict',
-    'MapLookup',
-    'MapLookupDict',
+    'MapRef',
+    'MapRefDict',
     'MapRefArgs',
     'MapRefArgsDict',
     'MapValueArgs',
     'MapValueArgsDict',
-    'ProgramLookup',
-    'ProgramLookupDict',
     'Proxy',
     'ProxyDict',
     'ProxyArgs',
@@ -176,16 +176,49 @@ class CgroupArgs:
 
 class CommonConnectionArgsDict(TypedDict):
     agent_socket_path: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+    """
     dial_error_limit: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Dials before giving up; -1 is no limit. Default 10.
+    """
     host_key: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+    """
     password: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Password of the login.
+    """
     per_dial_timeout: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Seconds per dial. Default 15.
+    """
     port: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    SSH port. Default: ~/.ssh/config, else 22.
+    """
     private_key: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Private key as PEM text, or the path of a key file.
+    """
     private_key_password: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Passphrase of the private key.
+    """
     proxy: NotRequired[pulumi.Input[Optional['ProxyArgsDict']]]
+    """
+    A bastion to go through.
+    """
     transport: NotRequired[pulumi.Input[Optional['Transport']]]
+    """
+    `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+    """
     user: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Login name. Default: ~/.ssh/config, else "root".
+    """
 
 @pulumi.input_type
 class CommonConnectionArgs:
@@ -201,6 +234,19 @@ class CommonConnectionArgs:
                  proxy: pulumi.Input[Optional['ProxyArgs']] = None,
                  transport: pulumi.Input[Optional['Transport']] = None,
                  user: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        :param pulumi.Input[_builtins.str] agent_socket_path: Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        :param pulumi.Input[_builtins.int] dial_error_limit: Dials before giving up; -1 is no limit. Default 10.
+        :param pulumi.Input[_builtins.str] host_key: The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        :param pulumi.Input[_builtins.str] password: Password of the login.
+        :param pulumi.Input[_builtins.int] per_dial_timeout: Seconds per dial. Default 15.
+        :param pulumi.Input[_builtins.int] port: SSH port. Default: ~/.ssh/config, else 22.
+        :param pulumi.Input[_builtins.str] private_key: Private key as PEM text, or the path of a key file.
+        :param pulumi.Input[_builtins.str] private_key_password: Passphrase of the private key.
+        :param pulumi.Input['ProxyArgs'] proxy: A bastion to go through.
+        :param pulumi.Input['Transport'] transport: `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+        :param pulumi.Input[_builtins.str] user: Login name. Default: ~/.ssh/config, else "root".
+        """
         if agent_socket_path is not None:
             pulumi.set(__self__, "agent_socket_path", agent_socket_path)
         if dial_error_limit is not None:
@@ -227,6 +273,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter(name="agentSocketPath")
     def agent_socket_path(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        """
         return pulumi.get(self, "agent_socket_path")
 
     @agent_socket_path.setter
@@ -236,6 +285,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter(name="dialErrorLimit")
     def dial_error_limit(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Dials before giving up; -1 is no limit. Default 10.
+        """
         return pulumi.get(self, "dial_error_limit")
 
     @dial_error_limit.setter
@@ -245,6 +297,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter(name="hostKey")
     def host_key(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        """
         return pulumi.get(self, "host_key")
 
     @host_key.setter
@@ -254,6 +309,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter
     def password(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Password of the login.
+        """
         return pulumi.get(self, "password")
 
     @password.setter
@@ -263,6 +321,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter(name="perDialTimeout")
     def per_dial_timeout(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Seconds per dial. Default 15.
+        """
         return pulumi.get(self, "per_dial_timeout")
 
     @per_dial_timeout.setter
@@ -272,6 +333,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter
     def port(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        SSH port. Default: ~/.ssh/config, else 22.
+        """
         return pulumi.get(self, "port")
 
     @port.setter
@@ -281,6 +345,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter(name="privateKey")
     def private_key(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Private key as PEM text, or the path of a key file.
+        """
         return pulumi.get(self, "private_key")
 
     @private_key.setter
@@ -290,6 +357,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter(name="privateKeyPassword")
     def private_key_password(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Passphrase of the private key.
+        """
         return pulumi.get(self, "private_key_password")
 
     @private_key_password.setter
@@ -299,6 +369,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter
     def proxy(self) -> pulumi.Input[Optional['ProxyArgs']]:
+        """
+        A bastion to go through.
+        """
         return pulumi.get(self, "proxy")
 
     @proxy.setter
@@ -308,6 +381,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter
     def transport(self) -> pulumi.Input[Optional['Transport']]:
+        """
+        `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+        """
         return pulumi.get(self, "transport")
 
     @transport.setter
@@ -317,6 +393,9 @@ class CommonConnectionArgs:
     @_builtins.property
     @pulumi.getter
     def user(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Login name. Default: ~/.ssh/config, else "root".
+        """
         return pulumi.get(self, "user")
 
     @user.setter
@@ -828,6 +907,97 @@ class ConnectionArgs:
     @user.setter
     def user(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "user", value)
+
+
+class EntrypointRefDict(TypedDict):
+    """
+    An entrypoint of a Program.
+    """
+    entrypoint: _builtins.str
+    """
+    Name of the C function. Example: `"xdp_filter"`.
+    """
+    spec: _builtins.str
+    """
+    `specId` of the resource.
+    """
+    type: _builtins.str
+    """
+    `bpf_prog_type` in lower case. Example: `"sched_cls"`.
+    """
+    attach_type: NotRequired[_builtins.str]
+    """
+    `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+    """
+
+@pulumi.input_type
+class EntrypointRef:
+    def __init__(__self__, *,
+                 entrypoint: _builtins.str,
+                 spec: _builtins.str,
+                 type: _builtins.str,
+                 attach_type: Optional[_builtins.str] = None):
+        """
+        An entrypoint of a Program.
+
+        :param _builtins.str entrypoint: Name of the C function. Example: `"xdp_filter"`.
+        :param _builtins.str spec: `specId` of the resource.
+        :param _builtins.str type: `bpf_prog_type` in lower case. Example: `"sched_cls"`.
+        :param _builtins.str attach_type: `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+        """
+        pulumi.set(__self__, "entrypoint", entrypoint)
+        pulumi.set(__self__, "spec", spec)
+        pulumi.set(__self__, "type", type)
+        if attach_type is not None:
+            pulumi.set(__self__, "attach_type", attach_type)
+
+    @_builtins.property
+    @pulumi.getter
+    def entrypoint(self) -> _builtins.str:
+        """
+        Name of the C function. Example: `"xdp_filter"`.
+        """
+        return pulumi.get(self, "entrypoint")
+
+    @entrypoint.setter
+    def entrypoint(self, value: _builtins.str):
+        pulumi.set(self, "entrypoint", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def spec(self) -> _builtins.str:
+        """
+        `specId` of the resource.
+        """
+        return pulumi.get(self, "spec")
+
+    @spec.setter
+    def spec(self, value: _builtins.str):
+        pulumi.set(self, "spec", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> _builtins.str:
+        """
+        `bpf_prog_type` in lower case. Example: `"sched_cls"`.
+        """
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: _builtins.str):
+        pulumi.set(self, "type", value)
+
+    @_builtins.property
+    @pulumi.getter(name="attachType")
+    def attach_type(self) -> Optional[_builtins.str]:
+        """
+        `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
+        """
+        return pulumi.get(self, "attach_type")
+
+    @attach_type.setter
+    def attach_type(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "attach_type", value)
 
 
 class EntrypointRefArgsDict(TypedDict):
@@ -1403,64 +1573,88 @@ class MapEntryArgs:
         pulumi.set(self, "value", value)
 
 
-class MapLookupDict(TypedDict):
+class MapRefDict(TypedDict):
     """
-    A map of a Program, or a Map, by name.
+    A map of a Program, or a Map.
+    """
+    key_size: _builtins.int
+    """
+    Bytes.
     """
     map: _builtins.str
     """
     Name of the map in the object, or of the Map.
     """
+    max_entries: _builtins.int
+    """
+    Most entries.
+    """
     spec: _builtins.str
     """
     `specId` of the resource.
+    """
+    type: _builtins.str
+    """
+    `bpf_map_type` in lower case. Example: `"lru_hash"`.
+    """
+    value_size: _builtins.int
+    """
+    Bytes; of one CPU's value for per-CPU maps.
     """
     key_layout: NotRequired[Any]
     """
     How keys are written as JSON; absent for raw bytes.
     """
-    key_size: NotRequired[_builtins.int]
-    max_entries: NotRequired[_builtins.int]
-    type: NotRequired[_builtins.str]
     value_layout: NotRequired[Any]
     """
     How values are written as JSON; absent for raw bytes.
     """
-    value_size: NotRequired[_builtins.int]
 
 @pulumi.input_type
-class MapLookup:
+class MapRef:
     def __init__(__self__, *,
+                 key_size: _builtins.int,
                  map: _builtins.str,
+                 max_entries: _builtins.int,
                  spec: _builtins.str,
+                 type: _builtins.str,
+                 value_size: _builtins.int,
                  key_layout: Optional[Any] = None,
-                 key_size: Optional[_builtins.int] = None,
-                 max_entries: Optional[_builtins.int] = None,
-                 type: Optional[_builtins.str] = None,
-                 value_layout: Optional[Any] = None,
-                 value_size: Optional[_builtins.int] = None):
+                 value_layout: Optional[Any] = None):
         """
-        A map of a Program, or a Map, by name.
+        A map of a Program, or a Map.
 
+        :param _builtins.int key_size: Bytes.
         :param _builtins.str map: Name of the map in the object, or of the Map.
+        :param _builtins.int max_entries: Most entries.
         :param _builtins.str spec: `specId` of the resource.
+        :param _builtins.str type: `bpf_map_type` in lower case. Example: `"lru_hash"`.
+        :param _builtins.int value_size: Bytes; of one CPU's value for per-CPU maps.
         :param Any key_layout: How keys are written as JSON; absent for raw bytes.
         :param Any value_layout: How values are written as JSON; absent for raw bytes.
         """
+        pulumi.set(__self__, "key_size", key_size)
         pulumi.set(__self__, "map", map)
+        pulumi.set(__self__, "max_entries", max_entries)
         pulumi.set(__self__, "spec", spec)
+        pulumi.set(__self__, "type", type)
+        pulumi.set(__self__, "value_size", value_size)
         if key_layout is not None:
             pulumi.set(__self__, "key_layout", key_layout)
-        if key_size is not None:
-            pulumi.set(__self__, "key_size", key_size)
-        if max_entries is not None:
-            pulumi.set(__self__, "max_entries", max_entries)
-        if type is not None:
-            pulumi.set(__self__, "type", type)
         if value_layout is not None:
             pulumi.set(__self__, "value_layout", value_layout)
-        if value_size is not None:
-            pulumi.set(__self__, "value_size", value_size)
+
+    @_builtins.property
+    @pulumi.getter(name="keySize")
+    def key_size(self) -> _builtins.int:
+        """
+        Bytes.
+        """
+        return pulumi.get(self, "key_size")
+
+    @key_size.setter
+    def key_size(self, value: _builtins.int):
+        pulumi.set(self, "key_size", value)
 
     @_builtins.property
     @pulumi.getter
@@ -1475,6 +1669,18 @@ class MapLookup:
         pulumi.set(self, "map", value)
 
     @_builtins.property
+    @pulumi.getter(name="maxEntries")
+    def max_entries(self) -> _builtins.int:
+        """
+        Most entries.
+        """
+        return pulumi.get(self, "max_entries")
+
+    @max_entries.setter
+    def max_entries(self, value: _builtins.int):
+        pulumi.set(self, "max_entries", value)
+
+    @_builtins.property
     @pulumi.getter
     def spec(self) -> _builtins.str:
         """
@@ -1485,6 +1691,30 @@ class MapLookup:
     @spec.setter
     def spec(self, value: _builtins.str):
         pulumi.set(self, "spec", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> _builtins.str:
+        """
+        `bpf_map_type` in lower case. Example: `"lru_hash"`.
+        """
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: _builtins.str):
+        pulumi.set(self, "type", value)
+
+    @_builtins.property
+    @pulumi.getter(name="valueSize")
+    def value_size(self) -> _builtins.int:
+        """
+        Bytes; of one CPU's value for per-CPU maps.
+        """
+        return pulumi.get(self, "value_size")
+
+    @value_size.setter
+    def value_size(self, value: _builtins.int):
+        pulumi.set(self, "value_size", value)
 
     @_builtins.property
     @pulumi.getter(name="keyLayout")
@@ -1499,33 +1729,6 @@ class MapLookup:
         pulumi.set(self, "key_layout", value)
 
     @_builtins.property
-    @pulumi.getter(name="keySize")
-    def key_size(self) -> Optional[_builtins.int]:
-        return pulumi.get(self, "key_size")
-
-    @key_size.setter
-    def key_size(self, value: Optional[_builtins.int]):
-        pulumi.set(self, "key_size", value)
-
-    @_builtins.property
-    @pulumi.getter(name="maxEntries")
-    def max_entries(self) -> Optional[_builtins.int]:
-        return pulumi.get(self, "max_entries")
-
-    @max_entries.setter
-    def max_entries(self, value: Optional[_builtins.int]):
-        pulumi.set(self, "max_entries", value)
-
-    @_builtins.property
-    @pulumi.getter
-    def type(self) -> Optional[_builtins.str]:
-        return pulumi.get(self, "type")
-
-    @type.setter
-    def type(self, value: Optional[_builtins.str]):
-        pulumi.set(self, "type", value)
-
-    @_builtins.property
     @pulumi.getter(name="valueLayout")
     def value_layout(self) -> Optional[Any]:
         """
@@ -1536,15 +1739,6 @@ class MapLookup:
     @value_layout.setter
     def value_layout(self, value: Optional[Any]):
         pulumi.set(self, "value_layout", value)
-
-    @_builtins.property
-    @pulumi.getter(name="valueSize")
-    def value_size(self) -> Optional[_builtins.int]:
-        return pulumi.get(self, "value_size")
-
-    @value_size.setter
-    def value_size(self, value: Optional[_builtins.int]):
-        pulumi.set(self, "value_size", value)
 
 
 class MapRefArgsDict(TypedDict):
@@ -1780,91 +1974,6 @@ class MapValueArgs:
     @member.setter
     def member(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "member", value)
-
-
-class ProgramLookupDict(TypedDict):
-    """
-    An entrypoint of a Program, by name.
-    """
-    entrypoint: _builtins.str
-    """
-    Name of the C function. Example: `"xdp_filter"`.
-    """
-    spec: _builtins.str
-    """
-    `specId` of the resource.
-    """
-    attach_type: NotRequired[_builtins.str]
-    """
-    `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
-    """
-    type: NotRequired[_builtins.str]
-
-@pulumi.input_type
-class ProgramLookup:
-    def __init__(__self__, *,
-                 entrypoint: _builtins.str,
-                 spec: _builtins.str,
-                 attach_type: Optional[_builtins.str] = None,
-                 type: Optional[_builtins.str] = None):
-        """
-        An entrypoint of a Program, by name.
-
-        :param _builtins.str entrypoint: Name of the C function. Example: `"xdp_filter"`.
-        :param _builtins.str spec: `specId` of the resource.
-        :param _builtins.str attach_type: `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
-        """
-        pulumi.set(__self__, "entrypoint", entrypoint)
-        pulumi.set(__self__, "spec", spec)
-        if attach_type is not None:
-            pulumi.set(__self__, "attach_type", attach_type)
-        if type is not None:
-            pulumi.set(__self__, "type", type)
-
-    @_builtins.property
-    @pulumi.getter
-    def entrypoint(self) -> _builtins.str:
-        """
-        Name of the C function. Example: `"xdp_filter"`.
-        """
-        return pulumi.get(self, "entrypoint")
-
-    @entrypoint.setter
-    def entrypoint(self, value: _builtins.str):
-        pulumi.set(self, "entrypoint", value)
-
-    @_builtins.property
-    @pulumi.getter
-    def spec(self) -> _builtins.str:
-        """
-        `specId` of the resource.
-        """
-        return pulumi.get(self, "spec")
-
-    @spec.setter
-    def spec(self, value: _builtins.str):
-        pulumi.set(self, "spec", value)
-
-    @_builtins.property
-    @pulumi.getter(name="attachType")
-    def attach_type(self) -> Optional[_builtins.str]:
-        """
-        `bpf_attach_type` in lower case, where the ELF section fixes it. Example: `"cgroup_inet4_connect"`.
-        """
-        return pulumi.get(self, "attach_type")
-
-    @attach_type.setter
-    def attach_type(self, value: Optional[_builtins.str]):
-        pulumi.set(self, "attach_type", value)
-
-    @_builtins.property
-    @pulumi.getter
-    def type(self) -> Optional[_builtins.str]:
-        return pulumi.get(self, "type")
-
-    @type.setter
-    def type(self, value: Optional[_builtins.str]):
-        pulumi.set(self, "type", value)
 
 
 class ProxyDict(TypedDict):

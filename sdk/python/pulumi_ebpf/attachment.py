@@ -22,9 +22,9 @@ __all__ = ['AttachmentArgs', 'Attachment']
 @pulumi.input_type
 class AttachmentArgs:
     def __init__(__self__, *,
-                 connection: pulumi.Input['ConnectionArgs'],
                  program: pulumi.Input['EntrypointRefArgs'],
                  cgroup: pulumi.Input[Optional['CgroupArgs']] = None,
+                 connection: pulumi.Input[Optional['ConnectionArgs']] = None,
                  hosts: pulumi.Input[Optional['FleetArgs']] = None,
                  on_unreachable: pulumi.Input[Optional['OnUnreachable']] = None,
                  on_unreachable_reason: pulumi.Input[Optional[_builtins.str]] = None,
@@ -36,9 +36,9 @@ class AttachmentArgs:
         """
         The set of arguments for constructing a Attachment resource.
 
-        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached.
         :param pulumi.Input['EntrypointRefArgs'] program: An entrypoint of a Program, or a Program that loads only one.
         :param pulumi.Input['CgroupArgs'] cgroup: Processes of a cgroup v2. Linux 5.7.
+        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input['FleetArgs'] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
@@ -48,10 +48,11 @@ class AttachmentArgs:
         :param pulumi.Input['TracepointArgs'] tracepoint: A tracepoint. Linux 5.15.
         :param pulumi.Input['XdpArgs'] xdp: Earliest point of receive. Linux 5.9.
         """
-        pulumi.set(__self__, "connection", connection)
         pulumi.set(__self__, "program", program)
         if cgroup is not None:
             pulumi.set(__self__, "cgroup", cgroup)
+        if connection is not None:
+            pulumi.set(__self__, "connection", connection)
         if hosts is not None:
             pulumi.set(__self__, "hosts", hosts)
         if on_unreachable is None:
@@ -70,18 +71,6 @@ class AttachmentArgs:
             pulumi.set(__self__, "tracepoint", tracepoint)
         if xdp is not None:
             pulumi.set(__self__, "xdp", xdp)
-
-    @_builtins.property
-    @pulumi.getter
-    def connection(self) -> pulumi.Input['ConnectionArgs']:
-        """
-        How the host is reached.
-        """
-        return pulumi.get(self, "connection")
-
-    @connection.setter
-    def connection(self, value: pulumi.Input['ConnectionArgs']):
-        pulumi.set(self, "connection", value)
 
     @_builtins.property
     @pulumi.getter
@@ -106,6 +95,18 @@ class AttachmentArgs:
     @cgroup.setter
     def cgroup(self, value: pulumi.Input[Optional['CgroupArgs']]):
         pulumi.set(self, "cgroup", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def connection(self) -> pulumi.Input[Optional['ConnectionArgs']]:
+        """
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+        """
+        return pulumi.get(self, "connection")
+
+    @connection.setter
+    def connection(self, value: pulumi.Input[Optional['ConnectionArgs']]):
+        pulumi.set(self, "connection", value)
 
     @_builtins.property
     @pulumi.getter
@@ -228,7 +229,7 @@ class Attachment(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[Union['CgroupArgs', 'CgroupArgsDict']] cgroup: Processes of a cgroup v2. Linux 5.7.
-        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached.
+        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Union['FleetArgs', 'FleetArgsDict']] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
@@ -284,8 +285,6 @@ class Attachment(pulumi.CustomResource):
             __props__ = AttachmentArgs.__new__(AttachmentArgs)
 
             __props__.__dict__["cgroup"] = cgroup
-            if connection is None and not opts.urn:
-                raise TypeError("Missing required property 'connection'")
             __props__.__dict__["connection"] = connection
             __props__.__dict__["hosts"] = hosts
             if on_unreachable is None:
@@ -357,9 +356,9 @@ class Attachment(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def connection(self) -> pulumi.Output['outputs.Connection']:
+    def connection(self) -> pulumi.Output[Optional['outputs.Connection']]:
         """
-        How the host is reached.
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         """
         return pulumi.get(self, "connection")
 

@@ -193,7 +193,7 @@ class AwaitableGetMapResult(GetMapResult):
 
 
 def get_map(connection: Optional[Union['Connection', 'ConnectionDict']] = None,
-            map: Optional[Union['MapLookup', 'MapLookupDict']] = None,
+            map: Optional[Union['MapRef', 'MapRefDict']] = None,
             map_id: Optional[_builtins.int] = None,
             pin: Optional[_builtins.str] = None,
             opts: Optional[pulumi.InvokeOptions] = None) -> AwaitableGetMapResult:
@@ -201,7 +201,7 @@ def get_map(connection: Optional[Union['Connection', 'ConnectionDict']] = None,
     A map on a host, whoever made it.
 
     :param Union['Connection', 'ConnectionDict'] connection: How the host is reached. Default: the provider's connection.
-    :param Union['MapLookup', 'MapLookupDict'] map: A map of a Program (`program.map(name)`), or a Map.
+    :param Union['MapRef', 'MapRefDict'] map: A map of a Program (`program.map(name)`), or a Map.
     :param _builtins.int map_id: The kernel's id. Example: `42`.
     :param _builtins.str pin: Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.
     """
@@ -228,7 +228,7 @@ def get_map(connection: Optional[Union['Connection', 'ConnectionDict']] = None,
         value_size=pulumi.get(__ret__, 'value_size'),
         value_type=pulumi.get(__ret__, 'value_type'))
 def get_map_output(connection: pulumi.Input[Optional[Optional[Union['Connection', 'ConnectionDict']]]] = None,
-                   map: pulumi.Input[Optional[Optional[Union['MapLookup', 'MapLookupDict']]]] = None,
+                   map: pulumi.Input[Optional[Optional[Union['MapRef', 'MapRefDict']]]] = None,
                    map_id: pulumi.Input[Optional[Optional[_builtins.int]]] = None,
                    pin: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                    opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetMapResult]:
@@ -236,7 +236,7 @@ def get_map_output(connection: pulumi.Input[Optional[Optional[Union['Connection'
     A map on a host, whoever made it.
 
     :param Union['Connection', 'ConnectionDict'] connection: How the host is reached. Default: the provider's connection.
-    :param Union['MapLookup', 'MapLookupDict'] map: A map of a Program (`program.map(name)`), or a Map.
+    :param Union['MapRef', 'MapRefDict'] map: A map of a Program (`program.map(name)`), or a Map.
     :param _builtins.int map_id: The kernel's id. Example: `42`.
     :param _builtins.str pin: Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.
     """

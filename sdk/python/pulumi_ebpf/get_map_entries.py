@@ -90,7 +90,7 @@ def get_map_entries(after: Optional[Any] = None,
                     formats: Optional[Mapping[str, 'Format']] = None,
                     keys: Optional[Sequence[Any]] = None,
                     limit: Optional[_builtins.int] = None,
-                    map: Optional[Union['MapLookup', 'MapLookupDict']] = None,
+                    map: Optional[Union['MapRef', 'MapRefDict']] = None,
                     map_id: Optional[_builtins.int] = None,
                     pin: Optional[_builtins.str] = None,
                     opts: Optional[pulumi.InvokeOptions] = None) -> AwaitableGetMapEntriesResult:
@@ -102,7 +102,7 @@ def get_map_entries(after: Optional[Any] = None,
     :param Mapping[str, 'Format'] formats: How members read as text where C does not say so: an address in a plain `__u32`, in network byte order. By path: `key`, `value.peer`. Example: `{"key":"ipv4"}`.
     :param Sequence[Any] keys: These entries only; a key that the map does not have is left out. Of an LPM trie each gives its longest match. Example: `[{"addr":"203.0.113.7","prefixlen":32}]`.
     :param _builtins.int limit: Most entries of one answer, up to 100,000.
-    :param Union['MapLookup', 'MapLookupDict'] map: A map of a Program (`program.map(name)`), or a Map.
+    :param Union['MapRef', 'MapRefDict'] map: A map of a Program (`program.map(name)`), or a Map.
     :param _builtins.int map_id: The kernel's id. Example: `42`.
     :param _builtins.str pin: Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.
     """
@@ -128,7 +128,7 @@ def get_map_entries_output(after: pulumi.Input[Optional[Optional[Any]]] = None,
                            formats: pulumi.Input[Optional[Optional[Mapping[str, 'Format']]]] = None,
                            keys: pulumi.Input[Optional[Optional[Sequence[Any]]]] = None,
                            limit: pulumi.Input[Optional[Optional[_builtins.int]]] = None,
-                           map: pulumi.Input[Optional[Optional[Union['MapLookup', 'MapLookupDict']]]] = None,
+                           map: pulumi.Input[Optional[Optional[Union['MapRef', 'MapRefDict']]]] = None,
                            map_id: pulumi.Input[Optional[Optional[_builtins.int]]] = None,
                            pin: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                            opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetMapEntriesResult]:
@@ -140,7 +140,7 @@ def get_map_entries_output(after: pulumi.Input[Optional[Optional[Any]]] = None,
     :param Mapping[str, 'Format'] formats: How members read as text where C does not say so: an address in a plain `__u32`, in network byte order. By path: `key`, `value.peer`. Example: `{"key":"ipv4"}`.
     :param Sequence[Any] keys: These entries only; a key that the map does not have is left out. Of an LPM trie each gives its longest match. Example: `[{"addr":"203.0.113.7","prefixlen":32}]`.
     :param _builtins.int limit: Most entries of one answer, up to 100,000.
-    :param Union['MapLookup', 'MapLookupDict'] map: A map of a Program (`program.map(name)`), or a Map.
+    :param Union['MapRef', 'MapRefDict'] map: A map of a Program (`program.map(name)`), or a Map.
     :param _builtins.int map_id: The kernel's id. Example: `42`.
     :param _builtins.str pin: Path in bpffs. Example: `"/sys/fs/bpf/foreign/map"`.
     """

@@ -182,7 +182,7 @@ class AwaitableGetProgramResult(GetProgramResult):
 
 def get_program(connection: Optional[Union['Connection', 'ConnectionDict']] = None,
                 pin: Optional[_builtins.str] = None,
-                program: Optional[Union['ProgramLookup', 'ProgramLookupDict']] = None,
+                program: Optional[Union['EntrypointRef', 'EntrypointRefDict']] = None,
                 program_id: Optional[_builtins.int] = None,
                 opts: Optional[pulumi.InvokeOptions] = None) -> AwaitableGetProgramResult:
     """
@@ -190,7 +190,7 @@ def get_program(connection: Optional[Union['Connection', 'ConnectionDict']] = No
 
     :param Union['Connection', 'ConnectionDict'] connection: How the host is reached. Default: the provider's connection.
     :param _builtins.str pin: Path in bpffs. Example: `"/sys/fs/bpf/foreign/prog"`.
-    :param Union['ProgramLookup', 'ProgramLookupDict'] program: An entrypoint of a Program (`program.entrypoint(name)`).
+    :param Union['EntrypointRef', 'EntrypointRefDict'] program: An entrypoint of a Program (`program.entrypoint(name)`).
     :param _builtins.int program_id: The kernel's id. Example: `42`.
     """
     __args__ = dict()
@@ -216,7 +216,7 @@ def get_program(connection: Optional[Union['Connection', 'ConnectionDict']] = No
         verified_instructions=pulumi.get(__ret__, 'verified_instructions'))
 def get_program_output(connection: pulumi.Input[Optional[Optional[Union['Connection', 'ConnectionDict']]]] = None,
                        pin: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
-                       program: pulumi.Input[Optional[Optional[Union['ProgramLookup', 'ProgramLookupDict']]]] = None,
+                       program: pulumi.Input[Optional[Optional[Union['EntrypointRef', 'EntrypointRefDict']]]] = None,
                        program_id: pulumi.Input[Optional[Optional[_builtins.int]]] = None,
                        opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetProgramResult]:
     """
@@ -224,7 +224,7 @@ def get_program_output(connection: pulumi.Input[Optional[Optional[Union['Connect
 
     :param Union['Connection', 'ConnectionDict'] connection: How the host is reached. Default: the provider's connection.
     :param _builtins.str pin: Path in bpffs. Example: `"/sys/fs/bpf/foreign/prog"`.
-    :param Union['ProgramLookup', 'ProgramLookupDict'] program: An entrypoint of a Program (`program.entrypoint(name)`).
+    :param Union['EntrypointRef', 'EntrypointRefDict'] program: An entrypoint of a Program (`program.entrypoint(name)`).
     :param _builtins.int program_id: The kernel's id. Example: `42`.
     """
     __args__ = dict()

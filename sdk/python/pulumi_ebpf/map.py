@@ -22,8 +22,8 @@ __all__ = ['MapArgs', 'Map']
 @pulumi.input_type
 class MapArgs:
     def __init__(__self__, *,
-                 connection: pulumi.Input['ConnectionArgs'],
                  btf: pulumi.Input[Optional['MapDefinitionArgs']] = None,
+                 connection: pulumi.Input[Optional['ConnectionArgs']] = None,
                  flags: pulumi.Input[Optional[Sequence[pulumi.Input['MapFlag']]]] = None,
                  hosts: pulumi.Input[Optional['FleetArgs']] = None,
                  inner: pulumi.Input[Optional['InnerMapArgs']] = None,
@@ -39,8 +39,8 @@ class MapArgs:
         """
         The set of arguments for constructing a Map resource.
 
-        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached.
         :param pulumi.Input['MapDefinitionArgs'] btf: Takes type, key, value, size and flags from a map of an object; the others win over it.
+        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input['MapFlag']]] flags: Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
         :param pulumi.Input['FleetArgs'] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input['InnerMapArgs'] inner: Shape of the inner maps of array_of_maps and hash_of_maps.
@@ -54,9 +54,10 @@ class MapArgs:
         :param pulumi.Input['MapType'] type: The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.
         :param pulumi.Input[_builtins.str] value: Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
         """
-        pulumi.set(__self__, "connection", connection)
         if btf is not None:
             pulumi.set(__self__, "btf", btf)
+        if connection is not None:
+            pulumi.set(__self__, "connection", connection)
         if flags is not None:
             pulumi.set(__self__, "flags", flags)
         if hosts is not None:
@@ -88,18 +89,6 @@ class MapArgs:
 
     @_builtins.property
     @pulumi.getter
-    def connection(self) -> pulumi.Input['ConnectionArgs']:
-        """
-        How the host is reached.
-        """
-        return pulumi.get(self, "connection")
-
-    @connection.setter
-    def connection(self, value: pulumi.Input['ConnectionArgs']):
-        pulumi.set(self, "connection", value)
-
-    @_builtins.property
-    @pulumi.getter
     def btf(self) -> pulumi.Input[Optional['MapDefinitionArgs']]:
         """
         Takes type, key, value, size and flags from a map of an object; the others win over it.
@@ -109,6 +98,18 @@ class MapArgs:
     @btf.setter
     def btf(self, value: pulumi.Input[Optional['MapDefinitionArgs']]):
         pulumi.set(self, "btf", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def connection(self) -> pulumi.Input[Optional['ConnectionArgs']]:
+        """
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+        """
+        return pulumi.get(self, "connection")
+
+    @connection.setter
+    def connection(self, value: pulumi.Input[Optional['ConnectionArgs']]):
+        pulumi.set(self, "connection", value)
 
     @_builtins.property
     @pulumi.getter
@@ -282,7 +283,7 @@ class Map(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[Union['MapDefinitionArgs', 'MapDefinitionArgsDict']] btf: Takes type, key, value, size and flags from a map of an object; the others win over it.
-        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached.
+        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input['MapFlag']]] flags: Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
         :param pulumi.Input[Union['FleetArgs', 'FleetArgsDict']] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input[Union['InnerMapArgs', 'InnerMapArgsDict']] inner: Shape of the inner maps of array_of_maps and hash_of_maps.
@@ -300,7 +301,7 @@ class Map(pulumi.CustomResource):
     @overload
     def __init__(__self__,
                  resource_name: str,
-                 args: MapArgs,
+                 args: Optional[MapArgs] = None,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
         A map of its own on one host. Programs share it by `maps`; it outlives them.
@@ -344,8 +345,6 @@ class Map(pulumi.CustomResource):
             __props__ = MapArgs.__new__(MapArgs)
 
             __props__.__dict__["btf"] = btf
-            if connection is None and not opts.urn:
-                raise TypeError("Missing required property 'connection'")
             __props__.__dict__["connection"] = connection
             __props__.__dict__["flags"] = flags
             __props__.__dict__["hosts"] = hosts
@@ -425,9 +424,9 @@ class Map(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def connection(self) -> pulumi.Output['outputs.Connection']:
+    def connection(self) -> pulumi.Output[Optional['outputs.Connection']]:
         """
-        How the host is reached.
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         """
         return pulumi.get(self, "connection")
 

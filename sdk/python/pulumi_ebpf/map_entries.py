@@ -22,8 +22,8 @@ __all__ = ['MapEntriesArgs', 'MapEntries']
 @pulumi.input_type
 class MapEntriesArgs:
     def __init__(__self__, *,
-                 connection: pulumi.Input['ConnectionArgs'],
                  map: pulumi.Input['MapRefArgs'],
+                 connection: pulumi.Input[Optional['ConnectionArgs']] = None,
                  entries: pulumi.Input[Optional[Sequence[pulumi.Input['MapEntryArgs']]]] = None,
                  file: pulumi.Input[Optional[_builtins.str]] = None,
                  format: pulumi.Input[Optional['FileFormat']] = None,
@@ -36,8 +36,8 @@ class MapEntriesArgs:
         """
         The set of arguments for constructing a MapEntries resource.
 
-        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached.
         :param pulumi.Input['MapRefArgs'] map: A map of a Program (`program.map(name)`), or a Map.
+        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input['MapEntryArgs']]] entries: Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
         :param pulumi.Input[_builtins.str] file: Path of a file of rows, relative to the program. Only its digest lies in the state. Example: `"./feed.csv"`.
         :param pulumi.Input['FileFormat'] format: Format of the file: `csv` with a header, `ndjson` with an object per line, `binary` of packed records. Default: by the file's ending .csv, .ndjson or .jsonl, .bin. Example: `"csv"`.
@@ -48,8 +48,9 @@ class MapEntriesArgs:
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
         :param pulumi.Input[_builtins.bool] secret: Values are not shown in messages of drift.
         """
-        pulumi.set(__self__, "connection", connection)
         pulumi.set(__self__, "map", map)
+        if connection is not None:
+            pulumi.set(__self__, "connection", connection)
         if entries is not None:
             pulumi.set(__self__, "entries", entries)
         if file is not None:
@@ -77,18 +78,6 @@ class MapEntriesArgs:
 
     @_builtins.property
     @pulumi.getter
-    def connection(self) -> pulumi.Input['ConnectionArgs']:
-        """
-        How the host is reached.
-        """
-        return pulumi.get(self, "connection")
-
-    @connection.setter
-    def connection(self, value: pulumi.Input['ConnectionArgs']):
-        pulumi.set(self, "connection", value)
-
-    @_builtins.property
-    @pulumi.getter
     def map(self) -> pulumi.Input['MapRefArgs']:
         """
         A map of a Program (`program.map(name)`), or a Map.
@@ -98,6 +87,18 @@ class MapEntriesArgs:
     @map.setter
     def map(self, value: pulumi.Input['MapRefArgs']):
         pulumi.set(self, "map", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def connection(self) -> pulumi.Input[Optional['ConnectionArgs']]:
+        """
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+        """
+        return pulumi.get(self, "connection")
+
+    @connection.setter
+    def connection(self, value: pulumi.Input[Optional['ConnectionArgs']]):
+        pulumi.set(self, "connection", value)
 
     @_builtins.property
     @pulumi.getter
@@ -231,7 +232,7 @@ class MapEntries(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached.
+        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input[Union['MapEntryArgs', 'MapEntryArgsDict']]]] entries: Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
         :param pulumi.Input[_builtins.str] file: Path of a file of rows, relative to the program. Only its digest lies in the state. Example: `"./feed.csv"`.
         :param pulumi.Input['FileFormat'] format: Format of the file: `csv` with a header, `ndjson` with an object per line, `binary` of packed records. Default: by the file's ending .csv, .ndjson or .jsonl, .bin. Example: `"csv"`.
@@ -287,8 +288,6 @@ class MapEntries(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = MapEntriesArgs.__new__(MapEntriesArgs)
 
-            if connection is None and not opts.urn:
-                raise TypeError("Missing required property 'connection'")
             __props__.__dict__["connection"] = connection
             __props__.__dict__["entries"] = entries
             __props__.__dict__["file"] = file
@@ -355,9 +354,9 @@ class MapEntries(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def connection(self) -> pulumi.Output['outputs.Connection']:
+    def connection(self) -> pulumi.Output[Optional['outputs.Connection']]:
         """
-        How the host is reached.
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         """
         return pulumi.get(self, "connection")
 

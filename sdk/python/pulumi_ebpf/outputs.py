@@ -183,6 +183,19 @@ class CommonConnection(dict):
                  proxy: Optional['outputs.Proxy'] = None,
                  transport: Optional['Transport'] = None,
                  user: Optional[_builtins.str] = None):
+        """
+        :param _builtins.str agent_socket_path: Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        :param _builtins.int dial_error_limit: Dials before giving up; -1 is no limit. Default 10.
+        :param _builtins.str host_key: The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        :param _builtins.str password: Password of the login.
+        :param _builtins.int per_dial_timeout: Seconds per dial. Default 15.
+        :param _builtins.int port: SSH port. Default: ~/.ssh/config, else 22.
+        :param _builtins.str private_key: Private key as PEM text, or the path of a key file.
+        :param _builtins.str private_key_password: Passphrase of the private key.
+        :param 'Proxy' proxy: A bastion to go through.
+        :param 'Transport' transport: `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+        :param _builtins.str user: Login name. Default: ~/.ssh/config, else "root".
+        """
         if agent_socket_path is not None:
             pulumi.set(__self__, "agent_socket_path", agent_socket_path)
         if dial_error_limit is not None:
@@ -209,56 +222,89 @@ class CommonConnection(dict):
     @_builtins.property
     @pulumi.getter(name="agentSocketPath")
     def agent_socket_path(self) -> Optional[_builtins.str]:
+        """
+        Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
+        """
         return pulumi.get(self, "agent_socket_path")
 
     @_builtins.property
     @pulumi.getter(name="dialErrorLimit")
     def dial_error_limit(self) -> Optional[_builtins.int]:
+        """
+        Dials before giving up; -1 is no limit. Default 10.
+        """
         return pulumi.get(self, "dial_error_limit")
 
     @_builtins.property
     @pulumi.getter(name="hostKey")
     def host_key(self) -> Optional[_builtins.str]:
+        """
+        The host's public key as in authorized_keys ("ssh-ed25519 AAAA…"). Default: known_hosts.
+        """
         return pulumi.get(self, "host_key")
 
     @_builtins.property
     @pulumi.getter
     def password(self) -> Optional[_builtins.str]:
+        """
+        Password of the login.
+        """
         return pulumi.get(self, "password")
 
     @_builtins.property
     @pulumi.getter(name="perDialTimeout")
     def per_dial_timeout(self) -> Optional[_builtins.int]:
+        """
+        Seconds per dial. Default 15.
+        """
         return pulumi.get(self, "per_dial_timeout")
 
     @_builtins.property
     @pulumi.getter
     def port(self) -> Optional[_builtins.int]:
+        """
+        SSH port. Default: ~/.ssh/config, else 22.
+        """
         return pulumi.get(self, "port")
 
     @_builtins.property
     @pulumi.getter(name="privateKey")
     def private_key(self) -> Optional[_builtins.str]:
+        """
+        Private key as PEM text, or the path of a key file.
+        """
         return pulumi.get(self, "private_key")
 
     @_builtins.property
     @pulumi.getter(name="privateKeyPassword")
     def private_key_password(self) -> Optional[_builtins.str]:
+        """
+        Passphrase of the private key.
+        """
         return pulumi.get(self, "private_key_password")
 
     @_builtins.property
     @pulumi.getter
     def proxy(self) -> Optional['outputs.Proxy']:
+        """
+        A bastion to go through.
+        """
         return pulumi.get(self, "proxy")
 
     @_builtins.property
     @pulumi.getter
     def transport(self) -> Optional['Transport']:
+        """
+        `ssh2`: built in. `openssh`: the operator's own ssh command, with certificates, hardware keys, ProxyCommand. `local`: this machine, without SSH. Default `ssh2`.
+        """
         return pulumi.get(self, "transport")
 
     @_builtins.property
     @pulumi.getter
     def user(self) -> Optional[_builtins.str]:
+        """
+        Login name. Default: ~/.ssh/config, else "root".
+        """
         return pulumi.get(self, "user")
 
 

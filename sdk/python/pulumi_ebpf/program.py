@@ -22,8 +22,8 @@ __all__ = ['ProgramArgs', 'Program']
 @pulumi.input_type
 class ProgramArgs:
     def __init__(__self__, *,
-                 connection: pulumi.Input['ConnectionArgs'],
                  source: pulumi.Input[_builtins.str],
+                 connection: pulumi.Input[Optional['ConnectionArgs']] = None,
                  defines: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  globals: pulumi.Input[Optional[Mapping[str, Any]]] = None,
                  hosts: pulumi.Input[Optional['FleetArgs']] = None,
@@ -36,8 +36,8 @@ class ProgramArgs:
         """
         The set of arguments for constructing a Program resource.
 
-        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached.
         :param pulumi.Input[_builtins.str] source: Path of an ELF object (.o), or of C (.bpf.c) that clang compiles. Relative to the program. Example: `"./bpf/filter.bpf.c"`.
+        :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] defines: Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
         :param pulumi.Input[Mapping[str, Any]] globals: Values of global variables by name, as plain JSON of their C types. Example: `{"sample_rate":100}`.
         :param pulumi.Input['FleetArgs'] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
@@ -48,8 +48,9 @@ class ProgramArgs:
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
         """
-        pulumi.set(__self__, "connection", connection)
         pulumi.set(__self__, "source", source)
+        if connection is not None:
+            pulumi.set(__self__, "connection", connection)
         if defines is not None:
             pulumi.set(__self__, "defines", defines)
         if globals is not None:
@@ -75,18 +76,6 @@ class ProgramArgs:
 
     @_builtins.property
     @pulumi.getter
-    def connection(self) -> pulumi.Input['ConnectionArgs']:
-        """
-        How the host is reached.
-        """
-        return pulumi.get(self, "connection")
-
-    @connection.setter
-    def connection(self, value: pulumi.Input['ConnectionArgs']):
-        pulumi.set(self, "connection", value)
-
-    @_builtins.property
-    @pulumi.getter
     def source(self) -> pulumi.Input[_builtins.str]:
         """
         Path of an ELF object (.o), or of C (.bpf.c) that clang compiles. Relative to the program. Example: `"./bpf/filter.bpf.c"`.
@@ -96,6 +85,18 @@ class ProgramArgs:
     @source.setter
     def source(self, value: pulumi.Input[_builtins.str]):
         pulumi.set(self, "source", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def connection(self) -> pulumi.Input[Optional['ConnectionArgs']]:
+        """
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
+        """
+        return pulumi.get(self, "connection")
+
+    @connection.setter
+    def connection(self, value: pulumi.Input[Optional['ConnectionArgs']]):
+        pulumi.set(self, "connection", value)
 
     @_builtins.property
     @pulumi.getter
@@ -229,7 +230,7 @@ class Program(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached.
+        :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] defines: Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
         :param pulumi.Input[Mapping[str, Any]] globals: Values of global variables by name, as plain JSON of their C types. Example: `{"sample_rate":100}`.
         :param pulumi.Input[Union['FleetArgs', 'FleetArgsDict']] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
@@ -285,8 +286,6 @@ class Program(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = ProgramArgs.__new__(ProgramArgs)
 
-            if connection is None and not opts.urn:
-                raise TypeError("Missing required property 'connection'")
             __props__.__dict__["connection"] = connection
             __props__.__dict__["defines"] = defines
             __props__.__dict__["globals"] = globals
@@ -359,9 +358,9 @@ class Program(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def connection(self) -> pulumi.Output['outputs.Connection']:
+    def connection(self) -> pulumi.Output[Optional['outputs.Connection']]:
         """
-        How the host is reached.
+        How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         """
         return pulumi.get(self, "connection")
 
