@@ -5,9 +5,11 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { graphOf, svgOf } from "../provider/cli/graph";
 import { packageSchema } from "../provider/schema/package";
 import { type Example, referencePages } from "../provider/schema/pages";
 import { withTables } from "../provider/schema/tables";
+import recordedState from "../test/fixtures/graph/firewall.state.json";
 import manifest from "../package.json";
 
 const root = resolve(__dirname, "..");
@@ -21,6 +23,7 @@ export function texts(): Record<string, string> {
   return {
     ...Object.fromEntries(pages),
     "README.md": withTables(readFileSync(join(root, "README.md"), "utf8")),
+    "docs/firewall-graph.svg": svgOf(graphOf(recordedState)),
     "schema.json": `${JSON.stringify(packageSchema(manifest), null, 2)}\n`,
   };
 }

@@ -20,3 +20,9 @@ export function dynamicToken(kind: string): string {
 export function pluginToken(kind: string): string {
   return `ebpf:index:${kind}`;
 }
+
+/** Kind of a resource of ours by its type token, whoever serves it; undefined for others' resources. */
+export function kindOfToken(token: string): string | undefined {
+  const prefix = [pluginToken(""), dynamicToken("")].find((start) => token.startsWith(start));
+  return prefix === undefined ? undefined : token.slice(prefix.length);
+}

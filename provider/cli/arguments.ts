@@ -11,6 +11,7 @@ import type { Command } from "./command";
 export interface Line {
   command: Command;
   operands: string[];
+  options: Record<string, string>;
   connection?: Connection;
   json: boolean;
 }
@@ -30,8 +31,9 @@ export function readArguments(
   settings: Settings,
 ): Line | "help" | "version" {
   const problems: Problem[] = [];
+  const own = [...new Set(Object.values(commands).flatMap(({ options = [] }) => options))];
   const strings = Object.fromEntries(
-    Object.keys(hostOptions).map((name) => [name, { type: "string" as const }]),
+    [...Object.keys(hostOptions), ...own].map((name) => [name, { type: "string" as const }]),
   );
   const { values, positionals, tokens } = parseArgs({
     args: [...args],
@@ -58,14 +60,18 @@ export function readArguments(
   }
   const wanted = command?.operands ?? [];
   const dials = wanted[0] === "HOST";
-  const known = [...(command === undefined || dials ? Object.keys(hostOptions) : []), ...Object.keys(flags)];
+  const known = [
+    ...(command === undefined || dials ? Object.keys(hostOptions) : []),
+    ...(command === undefined ? own : (command.options ?? [])),
+    ...Object.keys(flags),
+  ];
   for (const token of tokens) {
     if (token.kind !== "option") continue;
     const problem = optionProblem(token.name, token.value, known);
     if (problem !== undefined) problems.push({ property: token.rawName, reason: problem });
   }
   if (command !== undefined) {
-    for (const missing of wanted.slice(operands.length))
+    for (const missing of wanted.slice(operands.length).filter((name) => !name.startsWith("[")))
       problems.push({ property: missing, reason: "missing" });
     for (const extra of operands.slice(wanted.length))
       problems.push({ property: extra, reason: "one operand too many" });
@@ -76,9 +82,13 @@ export function readArguments(
   if (problems.length > 0 || command === undefined) {
     throw invalid("read the command line", problems, { remedy: "see `pulumi-ebpf --help`" });
   }
+  const given = (command.options ?? []).flatMap((option) =>
+    typeof values[option] === "string" ? [[option, values[option]] as const] : [],
+  );
   return {
     command,
     operands,
+    options: Object.fromEntries(given),
     json: values["json"] === true,
     ...(connection === undefined ? {} : { connection }),
   };

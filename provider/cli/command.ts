@@ -2,14 +2,18 @@
 import type { Connection } from "../transport/connection";
 
 export interface Command {
-  /** Names of what stands after the command, for usage. `HOST`, where there is one, is the first. */
+  /** Names of what stands after the command, for usage; `[NAME]` may be left out. `HOST` is the first if there is one. */
   operands: readonly string[];
+  /** Names of options with a value, besides those of HOST. */
+  options?: readonly string[];
   run(invocation: Invocation): Promise<Outcome>;
 }
 
 export interface Invocation {
   /** The operands after HOST. */
   operands: string[];
+  /** What was given of the command's own. */
+  options: Readonly<Record<string, string>>;
   /** Of HOST; absent for a command without one. */
   connection?: Connection;
   /** Tells the person who waits. */

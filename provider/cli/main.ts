@@ -12,11 +12,12 @@ import { packageVersion } from "../version";
 import { readArguments } from "./arguments";
 import type { Command } from "./command";
 import { doctor } from "./doctor";
+import { graph } from "./graph";
 import { inspect } from "./inspect";
 import { ls } from "./ls";
 import { types } from "./types";
 
-const commands: Readonly<Record<string, Command>> = { doctor, ls, inspect, types };
+const commands: Readonly<Record<string, Command>> = { doctor, ls, inspect, types, graph };
 
 const help = `usage: pulumi-ebpf COMMAND … [--json]
 
@@ -24,6 +25,8 @@ const help = `usage: pulumi-ebpf COMMAND … [--json]
   ls HOST           all that Pulumi stacks hold there
   inspect HOST ID   one of them: what the kernel shows, and drift; ID as ls prints it
   types OBJECT      an object's programs, maps and globals as TypeScript; a .o or .bpf.c, needs no host
+  graph [STACK]     what a stack has on which hosts, and drift as of the last refresh, as SVG; asks no host.
+                    --file FILE: from what \`pulumi stack export\` printed, - for standard input
 
 HOST is [user@]host[:port] or an alias of ~/.ssh/config. Its key must be in known_hosts, or given.
   --identity FILE   private key of the login; else ssh-agent and the keys of ~/.ssh/config

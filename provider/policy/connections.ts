@@ -1,4 +1,5 @@
 /** The ways to hosts that a resource's properties hold. */
+import { connectionOf, type Fleet } from "../resources/fleet";
 import type { Connection, Proxy } from "../transport/connection";
 import type { Properties } from "./rule";
 
@@ -19,6 +20,13 @@ export function connectionsOf(properties: Properties): Reached[] {
 }
 
 /** The hosts that a resource is for. */
-export function targetsOf({ connection }: Properties): { property: string; connection: Connection }[] {
+export function targetsOf({ connection, hosts }: Properties): { property: string; connection: Connection }[] {
+  if (hosts !== undefined) {
+    const fleet = hosts as Fleet;
+    return fleet.hosts.map((host, index) => ({
+      property: `hosts.hosts[${index}].connection`,
+      connection: connectionOf(fleet, host),
+    }));
+  }
   return connection === undefined ? [] : [{ property: "connection", connection: connection as Connection }];
 }

@@ -4,14 +4,10 @@ import { z } from "zod";
 import { type ResourceRule, resourcePolicy } from "./rule";
 
 const options = z.strictObject({
-  pattern: z
-    .string()
-    .default("\\S")
-    .refine(isPattern, "is no regular expression")
-    .meta({
-      description:
-        "Regular expression that the reason must match, such as a ticket's number. Default: any text.",
-    }),
+  pattern: z.string().default("\\S").refine(isPattern, "is no regular expression").meta({
+    description:
+      "Regular expression that the reason must match, such as a ticket's number. Default: any text.",
+  }),
 });
 
 export type ForgetReasonOptions = z.input<typeof options>;

@@ -1,11 +1,12 @@
 /** Policies `ebpf-map-memory` and `ebpf-host-memory`: how much kernel memory maps may take. */
 import type { ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
 import { z } from "zod";
+import { kindOfToken } from "../adapters/provider-text";
 import type { Problem } from "../errors";
 import { hostLabel } from "../transport/connection";
 import { targetsOf } from "./connections";
 import { bytes, mapsOf, type SizedMap } from "./map-bytes";
-import { kindOf, policyOf, type ResourceRule, resourcePolicy, type Rule } from "./rule";
+import { policyOf, type ResourceRule, resourcePolicy, type Rule } from "./rule";
 
 const ceiling = z.number().int().positive().optional();
 const processors = z.number().int().positive().default(64).meta({
@@ -71,7 +72,7 @@ export function hostMemory(given: HostMemoryOptions = {}): StackValidationPolicy
       const { perHost = Infinity, processors } = optionsOf(getConfig());
       const hosts = new Map<string, SizedMap[]>();
       for (const { type, props } of resources) {
-        const kind = kindOf(type);
+        const kind = kindOfToken(type);
         const maps = kind === undefined ? [] : mapsOf(kind, props, processors);
         if (maps.length === 0) continue;
         for (const { connection } of targetsOf(props)) {

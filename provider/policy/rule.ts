@@ -1,7 +1,7 @@
 /** A rule: options with a schema, and what a resource has wrong by them. Here it becomes a policy of @pulumi/policy. */
 import type { PolicyConfigSchema, ResourceValidationPolicy } from "@pulumi/policy";
 import { z } from "zod";
-import { dynamicToken, pluginToken } from "../adapters/provider-text";
+import { kindOfToken } from "../adapters/provider-text";
 import { invalid, type Problem } from "../errors";
 import { problemsOf } from "../lifecycle/problems";
 
@@ -29,7 +29,7 @@ export function resourcePolicy<Options extends object>(
   return {
     ...policy,
     validateResource(args, reportViolation) {
-      const kind = kindOf(args.type);
+      const kind = kindOfToken(args.type);
       if (kind === undefined) return;
       for (const { property, reason } of rule.violations(kind, args.props, optionsOf(args.getConfig()))) {
         reportViolation(`${property}: ${reason}`);
@@ -51,12 +51,6 @@ export function policyOf<Options extends object>(rule: Rule<Options>, given: unk
     },
     optionsOf: (configuration: object): Options => parse(rule, { ...options, ...configuration }),
   };
-}
-
-/** Of a resource of this package, in dynamic and in plugin mode; undefined for all others. */
-export function kindOf(type: string): string | undefined {
-  const prefix = [pluginToken(""), dynamicToken("")].find((start) => type.startsWith(start));
-  return prefix === undefined ? undefined : type.slice(prefix.length);
 }
 
 function parse<Options>({ name, options }: Rule<Options>, given: unknown): Options {

@@ -51,6 +51,7 @@ describe("the command line", () => {
     assert.deepEqual(line, {
       command: commands.inspect,
       operands: ["a/b/Program/c"],
+      options: {},
       json: true,
       connection: { host: "edge", transport: "openssh", privateKey: "~/key" },
     });
