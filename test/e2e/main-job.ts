@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import type { TestHost, TestSite } from "../support/host";
+import type { Mode } from "../support/modes";
 import { PulumiProject } from "../support/pulumi";
 import { Flood } from "../support/traffic";
 import { bpffsOf, filterProgram, programOnEth0 } from "./filter";
@@ -14,10 +15,12 @@ const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
 export interface Load {
   /** Of each of the two floods while the program is replaced: what the site carries without loss. */
   packetsPerSecond: number;
+  /** Way to the provider. Default `dynamic`. */
+  mode?: Mode;
 }
 
 /** Suite of the main job on a site that is up, and untouched, when its first test runs. */
-export function mainJob(site: () => TestSite, { packetsPerSecond }: Load): void {
+export function mainJob(site: () => TestSite, { packetsPerSecond, mode = "dynamic" }: Load): void {
   describe("Given a stack with a filter, its entries and its attachment", () => {
     let project: PulumiProject;
     const host = (): TestHost => site().host();
@@ -26,7 +29,7 @@ export function mainJob(site: () => TestSite, { packetsPerSecond }: Load): void 
 
     before(async () => {
       const config = { connection: host().connection, source: fixture };
-      project = await PulumiProject.create({ program: filterProgram({ ports: [9001] }), config });
+      project = await PulumiProject.create({ program: filterProgram({ ports: [9001] }), config, mode });
     });
 
     after(() => project?.dispose());

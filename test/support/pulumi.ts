@@ -217,7 +217,7 @@ export class PulumiProject {
 }
 
 /** In the installed package. */
-const pluginDirectory = dirname((bin as Record<string, string>)["pulumi-resource-ebpf"] ?? "");
+const pluginDirectory = dirname(bin["pulumi-resource-ebpf"]);
 
 const compilerOptions = {
   target: "ES2022",
