@@ -11,6 +11,7 @@ import { cacheDirectory } from "../cache";
 import { EbpfError } from "../errors";
 import { digestOf } from "../protocol/spec";
 import { hostLabel, type Proxy } from "./connection";
+import { likeness } from "./ssh-config-patterns";
 
 export interface HostConfig {
   host: string;
@@ -70,9 +71,44 @@ export async function resolveHost(endpoint: Proxy): Promise<HostConfig> {
   };
 }
 
+interface Answer {
+  asked: string;
+  keywords: Keywords | undefined;
+}
+
+/** By all that an answer depends on. */
+const answers = new Map<string, Promise<Answer>>();
+
 /** Undefined where there is no `ssh`, and on Windows, whose paths its Include does not take. */
-async function fromOpenSsh({ host, port, user }: Proxy): Promise<Keywords | undefined> {
+async function fromOpenSsh(endpoint: Proxy): Promise<Keywords | undefined> {
   if (process.platform === "win32") return undefined;
+  const { host, port, user } = endpoint;
+  const alike = await likeness(host, filesRead());
+  if (alike === undefined) return askOpenSsh(endpoint);
+  const key = JSON.stringify([configFile(), alike, port, user]);
+  let answer = answers.get(key);
+  if (answer === undefined) {
+    answer = askOpenSsh(endpoint).then((keywords) => ({ asked: host, keywords }));
+    answers.set(key, answer);
+    answer.catch(() => answers.delete(key));
+  }
+  const { asked, keywords } = await answer;
+  if (keywords === undefined || asked === host) return keywords;
+  if (dependsOn(asked, keywords)) return askOpenSsh(endpoint);
+  return new Map([...keywords, ["hostname", [host.toLowerCase()]]]);
+}
+
+/** Whether keywords besides the plain name of the host say who was asked for. */
+function dependsOn(asked: string, keywords: Keywords): boolean {
+  const name = asked.toLowerCase();
+  return [...keywords].some(([keyword, values]) => {
+    if (keyword === "host") return false;
+    if (keyword === "hostname") return values[0] !== name;
+    return values.some((value) => value.toLowerCase().includes(name));
+  });
+}
+
+async function askOpenSsh({ host, port, user }: Proxy): Promise<Keywords | undefined> {
   const args = ["-G", "-T", "-F", configWithOurDefaults()];
   if (port !== undefined) args.push("-p", String(port));
   if (user !== undefined) args.push("-l", user);
@@ -106,9 +142,8 @@ async function fromOpenSsh({ host, port, user }: Proxy): Promise<Keywords | unde
  * content: a process that is killed leaves nothing to clean up.
  */
 function configWithOurDefaults(): string {
-  const users = configFile();
-  const include = users === "none" ? "" : `Include "${users}"\nInclude /etc/ssh/ssh_config\nMatch all\n`;
-  const text = `${include}User root\n`;
+  const include = filesRead().map((file) => `Include "${file}"\n`);
+  const text = `${include.join("")}${include.length === 0 ? "" : "Match all\n"}User root\n`;
   const directory = cacheDirectory("ssh");
   const path = join(directory, `${digestOf(text)}.conf`);
   if (existsSync(path)) return path;
@@ -117,6 +152,12 @@ function configWithOurDefaults(): string {
   writeFileSync(fresh, text, { mode: 0o600 });
   renameSync(fresh, path);
   return path;
+}
+
+/** As ssh without -F reads them. */
+function filesRead(): string[] {
+  const users = configFile();
+  return users === "none" ? [] : [users, "/etc/ssh/ssh_config"];
 }
 
 function configFile(): string {
