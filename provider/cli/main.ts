@@ -15,9 +15,10 @@ import { doctor } from "./doctor";
 import { graph } from "./graph";
 import { inspect } from "./inspect";
 import { ls } from "./ls";
+import { plugin } from "./plugin";
 import { types } from "./types";
 
-const commands: Readonly<Record<string, Command>> = { doctor, ls, inspect, types, graph };
+const commands: Readonly<Record<string, Command>> = { doctor, ls, inspect, types, graph, plugin };
 
 const help = `usage: pulumi-ebpf COMMAND … [--json]
 
@@ -27,6 +28,9 @@ const help = `usage: pulumi-ebpf COMMAND … [--json]
   types OBJECT      an object's programs, maps and globals as TypeScript; a .o or .bpf.c, needs no host
   graph [STACK]     what a stack has on which hosts, and drift as of the last refresh, as SVG; asks no host.
                     --file FILE: from what \`pulumi stack export\` printed, - for standard input
+  plugin install    writes a launcher of pulumi-resource-ebpf into Pulumi's own plugin directory, for stacks in plugin
+                    mode and for other languages; needs no host
+  plugin path       the directory for \`plugins: providers: [{ name: ebpf, path: … }]\` in Pulumi.yaml
 
 HOST is [user@]host[:port] or an alias of ~/.ssh/config. Its key must be in known_hosts, or given.
   --identity FILE   private key of the login; else ssh-agent and the keys of ~/.ssh/config

@@ -28,7 +28,7 @@ import { previewOutputs } from "./preview";
 import { type Properties, stateOf, type State, withoutHostless } from "./state";
 
 export type { Call, Severity } from "./call";
-export { readSettings, type Settings, withoutCredentials } from "./credentials";
+export { readSettings, type Settings, withCredentials, withoutCredentials } from "./credentials";
 export { isUnreachable } from "./describe";
 export type { ChangeKind, Diff } from "./diff";
 export { problemsOfInput } from "./problems";

@@ -4,15 +4,17 @@ import {
   type Lifecycle,
   type Properties,
   readSettings,
+  withCredentials,
   withoutCredentials,
 } from "../../lifecycle";
 import { definitions } from "../../resources";
 import type { ResourceDefinition } from "../../resources/resource";
 import type { ProviderConfig } from "../../schema/config";
 import { openSources } from "../../sources";
+import type { OpenSources } from "../../sources/source";
 import type { Connection } from "../../transport/connection";
 import { openSession } from "../../transport/pool";
-import type { OpenSession } from "../../transport/session";
+import type { AgentSession, OpenSession } from "../../transport/session";
 import { readConfig } from "./configuration";
 
 export { checkConfig, diffConfig } from "./configuration";
@@ -23,6 +25,9 @@ export interface Core {
   /** Connection of the resources that give none. Its credentials stay with the provider. */
   connection: Connection | undefined;
   definitionOf(kind: string): ResourceDefinition | undefined;
+  /** With the credentials of the moment. */
+  open(connection: Connection, signal: AbortSignal | undefined): Promise<AgentSession>;
+  openSources: OpenSources;
 }
 
 export interface CoreOptions {
@@ -39,11 +44,13 @@ export function createCore(properties: Properties, options: CoreOptions): Core {
     const value = config[key.replace(/^ebpf:/, "") as keyof ProviderConfig];
     return typeof value === "string" ? value : undefined;
   };
+  const settings = { ...readSettings(setting, options.environment), connection };
+  const open = options.openSession ?? openSession;
   const lifecycle = createLifecycle({
     definitions,
-    openSession: options.openSession ?? openSession,
+    openSession: open,
     openSources,
-    settings: { ...readSettings(setting, options.environment), connection },
+    settings,
     planAt: "preview",
     report: () => undefined, // each call brings its own way
   });
@@ -52,5 +59,7 @@ export function createCore(properties: Properties, options: CoreOptions): Core {
     lifecycle,
     connection: connection && withoutCredentials(connection),
     definitionOf: (kind) => definitions[kind],
+    open: (way, signal) => open(withCredentials(way, settings), signal === undefined ? {} : { signal }),
+    openSources,
   };
 }

@@ -28,6 +28,7 @@ import { createCalls } from "./calls";
 import type * as CoreModule from "./core";
 import type { CoreOptions } from "./core";
 import { openEngineLog } from "./engine-log";
+import type * as FunctionsModule from "./functions";
 import type * as ResourcesModule from "./resources";
 import { toServiceError } from "./status";
 import { fromStruct } from "./struct";
@@ -54,7 +55,8 @@ type Methods =
   | "create"
   | "read"
   | "update"
-  | "delete";
+  | "delete"
+  | "invoke";
 export type Handlers = { [Name in Methods]: Unary<IResourceProviderServer[Name]> };
 
 export interface PluginOptions extends CoreOptions {
@@ -69,6 +71,7 @@ export function loadCore() {
   return {
     ...(late("./core") as typeof CoreModule),
     ...(late("./resources") as typeof ResourcesModule),
+    ...(late("./functions") as typeof FunctionsModule),
   };
 }
 
@@ -80,8 +83,8 @@ export function createHandlers(options: PluginOptions): Handlers {
   };
   if (options.engine !== undefined) connect(options.engine);
 
-  let configured: ReturnType<typeof ResourcesModule.createResources> | undefined;
-  const resources = () => {
+  let configured: (ReturnType<typeof ResourcesModule.createResources> & Pick<Handlers, "invoke">) | undefined;
+  const served = () => {
     if (configured !== undefined) return configured;
     throw new EbpfError("internal", "serve a resource: the provider is not configured yet", {});
   };
@@ -111,18 +114,22 @@ export function createHandlers(options: PluginOptions): Handlers {
     diffConfig: async (request) => loadCore().diffConfig(request),
 
     async configure(request) {
-      const { createCore, createResources } = loadCore();
+      const { createCore, createResources, invoke } = loadCore();
       const core = createCore(fromStruct(request.getArgs()) ?? {}, options);
-      configured = createResources(core, calls);
+      configured = {
+        ...createResources(core, calls),
+        invoke: (call) => invoke(core, calls, call),
+      };
       return new ConfigureResponse().setSupportspreview(true);
     },
 
-    check: (request) => resources().check(request),
-    diff: (request) => resources().diff(request),
-    create: (request) => resources().create(request),
-    read: (request) => resources().read(request),
-    update: (request) => resources().update(request),
-    delete: (request) => resources().delete(request),
+    check: (request) => served().check(request),
+    diff: (request) => served().diff(request),
+    create: (request) => served().create(request),
+    read: (request) => served().read(request),
+    update: (request) => served().update(request),
+    delete: (request) => served().delete(request),
+    invoke: (request) => served().invoke(request),
   };
 }
 
