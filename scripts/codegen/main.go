@@ -55,21 +55,17 @@ func generate(schemaFile, directory string) error {
 	if err != nil {
 		return err
 	}
-	var spec schema.PackageSpec
-	if err := json.Unmarshal(text, &spec); err != nil {
-		return fmt.Errorf("parse %s: %w", schemaFile, err)
-	}
-	pkg, diagnostics, err := schema.BindSpec(spec, noPackages{}, schema.ValidationOptions{})
+	pkg, err := bind(text)
 	if err != nil {
-		return err
-	}
-	// warnings are errors here: they tell of names that languages reserve
-	if len(diagnostics) > 0 {
-		return diagnostics
+		return fmt.Errorf("read %s: %w", schemaFile, err)
 	}
 	pythonFiles, err := python.GeneratePackage(tool, pkg, nil, noPackages{})
 	if err != nil {
 		return fmt.Errorf("generate for Python: %w", err)
+	}
+	// anew: the generator for Python renames enums in the package that it is given
+	if pkg, err = bind(text); err != nil {
+		return err
 	}
 	goFiles, err := gogen.GeneratePackage(tool, pkg, nil)
 	if err != nil {
@@ -79,6 +75,22 @@ func generate(schemaFile, directory string) error {
 		write(filepath.Join(directory, "python"), pythonFiles),
 		write(filepath.Join(directory, "go"), goFiles),
 	)
+}
+
+func bind(text []byte) (*schema.Package, error) {
+	var spec schema.PackageSpec
+	if err := json.Unmarshal(text, &spec); err != nil {
+		return nil, err
+	}
+	pkg, diagnostics, err := schema.BindSpec(spec, noPackages{}, schema.ValidationOptions{})
+	if err != nil {
+		return nil, err
+	}
+	// warnings are errors here: they tell of names that languages reserve
+	if len(diagnostics) > 0 {
+		return nil, diagnostics
+	}
+	return pkg, nil
 }
 
 func write(directory string, files map[string][]byte) error {

@@ -14,7 +14,7 @@ type Architecture string
 
 const (
 	ArchitectureX64   = Architecture("x64")
-	ArchitectureARM64 = Architecture("arm64")
+	ArchitectureArm64 = Architecture("arm64")
 )
 
 type ArchitectureOutput struct{ *pulumi.OutputState }
@@ -103,20 +103,20 @@ func (o ArchitecturePtrOutput) ToStringPtrOutputWithContext(ctx context.Context)
 type CgroupAttach string
 
 const (
-	CgroupAttach_SKB_INGRESS  = CgroupAttach("skb/ingress")
-	CgroupAttach_SKB_EGRESS   = CgroupAttach("skb/egress")
-	CgroupAttachBIND4         = CgroupAttach("bind4")
-	CgroupAttachBIND6         = CgroupAttach("bind6")
-	CgroupAttachCONNECT4      = CgroupAttach("connect4")
-	CgroupAttachCONNECT6      = CgroupAttach("connect6")
-	CgroupAttachSENDMSG4      = CgroupAttach("sendmsg4")
-	CgroupAttachSENDMSG6      = CgroupAttach("sendmsg6")
-	CgroupAttach_SOCK_CREATE  = CgroupAttach("sock_create")
-	CgroupAttach_SOCK_RELEASE = CgroupAttach("sock_release")
-	CgroupAttachGETSOCKOPT    = CgroupAttach("getsockopt")
-	CgroupAttachSETSOCKOPT    = CgroupAttach("setsockopt")
-	CgroupAttachDEVICE        = CgroupAttach("device")
-	CgroupAttachSYSCTL        = CgroupAttach("sysctl")
+	CgroupAttachSkbIngress  = CgroupAttach("skb/ingress")
+	CgroupAttachSkbEgress   = CgroupAttach("skb/egress")
+	CgroupAttachBind4       = CgroupAttach("bind4")
+	CgroupAttachBind6       = CgroupAttach("bind6")
+	CgroupAttachConnect4    = CgroupAttach("connect4")
+	CgroupAttachConnect6    = CgroupAttach("connect6")
+	CgroupAttachSendmsg4    = CgroupAttach("sendmsg4")
+	CgroupAttachSendmsg6    = CgroupAttach("sendmsg6")
+	CgroupAttachSockCreate  = CgroupAttach("sock_create")
+	CgroupAttachSockRelease = CgroupAttach("sock_release")
+	CgroupAttachGetsockopt  = CgroupAttach("getsockopt")
+	CgroupAttachSetsockopt  = CgroupAttach("setsockopt")
+	CgroupAttachDevice      = CgroupAttach("device")
+	CgroupAttachSysctl      = CgroupAttach("sysctl")
 )
 
 func (CgroupAttach) ElementType() reflect.Type {
@@ -241,20 +241,20 @@ func (o CgroupAttachPtrOutput) ToStringPtrOutputWithContext(ctx context.Context)
 // CgroupAttachInput is an input type that accepts values of the CgroupAttach enum
 // A concrete instance of `CgroupAttachInput` can be one of the following:
 //
-//	CgroupAttach_SKB_INGRESS
-//	CgroupAttach_SKB_EGRESS
-//	CgroupAttachBIND4
-//	CgroupAttachBIND6
-//	CgroupAttachCONNECT4
-//	CgroupAttachCONNECT6
-//	CgroupAttachSENDMSG4
-//	CgroupAttachSENDMSG6
-//	CgroupAttach_SOCK_CREATE
-//	CgroupAttach_SOCK_RELEASE
-//	CgroupAttachGETSOCKOPT
-//	CgroupAttachSETSOCKOPT
-//	CgroupAttachDEVICE
-//	CgroupAttachSYSCTL
+//	CgroupAttachSkbIngress
+//	CgroupAttachSkbEgress
+//	CgroupAttachBind4
+//	CgroupAttachBind6
+//	CgroupAttachConnect4
+//	CgroupAttachConnect6
+//	CgroupAttachSendmsg4
+//	CgroupAttachSendmsg6
+//	CgroupAttachSockCreate
+//	CgroupAttachSockRelease
+//	CgroupAttachGetsockopt
+//	CgroupAttachSetsockopt
+//	CgroupAttachDevice
+//	CgroupAttachSysctl
 type CgroupAttachInput interface {
 	pulumi.Input
 
@@ -292,8 +292,8 @@ func (in *cgroupAttachPtr) ToCgroupAttachPtrOutputWithContext(ctx context.Contex
 type Direction string
 
 const (
-	DirectionINGRESS = Direction("ingress")
-	DirectionEGRESS  = Direction("egress")
+	DirectionIngress = Direction("ingress")
+	DirectionEgress  = Direction("egress")
 )
 
 func (Direction) ElementType() reflect.Type {
@@ -418,8 +418,8 @@ func (o DirectionPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pu
 // DirectionInput is an input type that accepts values of the Direction enum
 // A concrete instance of `DirectionInput` can be one of the following:
 //
-//	DirectionINGRESS
-//	DirectionEGRESS
+//	DirectionIngress
+//	DirectionEgress
 type DirectionInput interface {
 	pulumi.Input
 
@@ -457,9 +457,9 @@ func (in *directionPtr) ToDirectionPtrOutputWithContext(ctx context.Context) Dir
 type EntriesMode string
 
 const (
-	EntriesModeAUTHORITATIVE = EntriesMode("authoritative")
-	EntriesModeOWN           = EntriesMode("own")
-	EntriesModeSEED          = EntriesMode("seed")
+	EntriesModeAuthoritative = EntriesMode("authoritative")
+	EntriesModeOwn           = EntriesMode("own")
+	EntriesModeSeed          = EntriesMode("seed")
 )
 
 func (EntriesMode) ElementType() reflect.Type {
@@ -584,9 +584,9 @@ func (o EntriesModePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) 
 // EntriesModeInput is an input type that accepts values of the EntriesMode enum
 // A concrete instance of `EntriesModeInput` can be one of the following:
 //
-//	EntriesModeAUTHORITATIVE
-//	EntriesModeOWN
-//	EntriesModeSEED
+//	EntriesModeAuthoritative
+//	EntriesModeOwn
+//	EntriesModeSeed
 type EntriesModeInput interface {
 	pulumi.Input
 
@@ -624,9 +624,9 @@ func (in *entriesModePtr) ToEntriesModePtrOutputWithContext(ctx context.Context)
 type FileFormat string
 
 const (
-	FileFormatCSV    = FileFormat("csv")
-	FileFormatNDJSON = FileFormat("ndjson")
-	FileFormatBINARY = FileFormat("binary")
+	FileFormatCsv    = FileFormat("csv")
+	FileFormatNdjson = FileFormat("ndjson")
+	FileFormatBinary = FileFormat("binary")
 )
 
 func (FileFormat) ElementType() reflect.Type {
@@ -751,9 +751,9 @@ func (o FileFormatPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) p
 // FileFormatInput is an input type that accepts values of the FileFormat enum
 // A concrete instance of `FileFormatInput` can be one of the following:
 //
-//	FileFormatCSV
-//	FileFormatNDJSON
-//	FileFormatBINARY
+//	FileFormatCsv
+//	FileFormatNdjson
+//	FileFormatBinary
 type FileFormatInput interface {
 	pulumi.Input
 
@@ -791,14 +791,14 @@ func (in *fileFormatPtr) ToFileFormatPtrOutputWithContext(ctx context.Context) F
 type Format string
 
 const (
-	FormatBE    = Format("be")
-	FormatIPV4  = Format("ipv4")
-	FormatIPV6  = Format("ipv6")
-	FormatCIDR4 = Format("cidr4")
-	FormatCIDR6 = Format("cidr6")
-	FormatMAC   = Format("mac")
-	FormatHEX   = Format("hex")
-	FormatTEXT  = Format("text")
+	FormatBe    = Format("be")
+	FormatIpv4  = Format("ipv4")
+	FormatIpv6  = Format("ipv6")
+	FormatCidr4 = Format("cidr4")
+	FormatCidr6 = Format("cidr6")
+	FormatMac   = Format("mac")
+	FormatHex   = Format("hex")
+	FormatText  = Format("text")
 )
 
 func (Format) ElementType() reflect.Type {
@@ -923,14 +923,14 @@ func (o FormatPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulum
 // FormatInput is an input type that accepts values of the Format enum
 // A concrete instance of `FormatInput` can be one of the following:
 //
-//	FormatBE
-//	FormatIPV4
-//	FormatIPV6
-//	FormatCIDR4
-//	FormatCIDR6
-//	FormatMAC
-//	FormatHEX
-//	FormatTEXT
+//	FormatBe
+//	FormatIpv4
+//	FormatIpv6
+//	FormatCidr4
+//	FormatCidr6
+//	FormatMac
+//	FormatHex
+//	FormatText
 type FormatInput interface {
 	pulumi.Input
 
@@ -1013,9 +1013,9 @@ func (o FormatMapOutput) MapIndex(k pulumi.StringInput) FormatOutput {
 type MapDataPolicy string
 
 const (
-	MapDataPolicyFAIL    = MapDataPolicy("fail")
-	MapDataPolicyMIGRATE = MapDataPolicy("migrate")
-	MapDataPolicyREPLACE = MapDataPolicy("replace")
+	MapDataPolicyFail    = MapDataPolicy("fail")
+	MapDataPolicyMigrate = MapDataPolicy("migrate")
+	MapDataPolicyReplace = MapDataPolicy("replace")
 )
 
 func (MapDataPolicy) ElementType() reflect.Type {
@@ -1140,9 +1140,9 @@ func (o MapDataPolicyPtrOutput) ToStringPtrOutputWithContext(ctx context.Context
 // MapDataPolicyInput is an input type that accepts values of the MapDataPolicy enum
 // A concrete instance of `MapDataPolicyInput` can be one of the following:
 //
-//	MapDataPolicyFAIL
-//	MapDataPolicyMIGRATE
-//	MapDataPolicyREPLACE
+//	MapDataPolicyFail
+//	MapDataPolicyMigrate
+//	MapDataPolicyReplace
 type MapDataPolicyInput interface {
 	pulumi.Input
 
@@ -1180,16 +1180,16 @@ func (in *mapDataPolicyPtr) ToMapDataPolicyPtrOutputWithContext(ctx context.Cont
 type MapFlag string
 
 const (
-	MapFlag_NO_PREALLOC    = MapFlag("no_prealloc")
-	MapFlag_NO_COMMON_LRU  = MapFlag("no_common_lru")
-	MapFlag_STACK_BUILD_ID = MapFlag("stack_build_id")
-	MapFlag_ZERO_SEED      = MapFlag("zero_seed")
-	MapFlag_RDONLY_PROG    = MapFlag("rdonly_prog")
-	MapFlag_WRONLY_PROG    = MapFlag("wronly_prog")
-	MapFlagCLONE           = MapFlag("clone")
-	MapFlagMMAPABLE        = MapFlag("mmapable")
-	MapFlag_PRESERVE_ELEMS = MapFlag("preserve_elems")
-	MapFlag_INNER_MAP      = MapFlag("inner_map")
+	MapFlagNoPrealloc    = MapFlag("no_prealloc")
+	MapFlagNoCommonLru   = MapFlag("no_common_lru")
+	MapFlagStackBuildId  = MapFlag("stack_build_id")
+	MapFlagZeroSeed      = MapFlag("zero_seed")
+	MapFlagRdonlyProg    = MapFlag("rdonly_prog")
+	MapFlagWronlyProg    = MapFlag("wronly_prog")
+	MapFlagClone         = MapFlag("clone")
+	MapFlagMmapable      = MapFlag("mmapable")
+	MapFlagPreserveElems = MapFlag("preserve_elems")
+	MapFlagInnerMap      = MapFlag("inner_map")
 )
 
 func (MapFlag) ElementType() reflect.Type {
@@ -1314,16 +1314,16 @@ func (o MapFlagPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulu
 // MapFlagInput is an input type that accepts values of the MapFlag enum
 // A concrete instance of `MapFlagInput` can be one of the following:
 //
-//	MapFlag_NO_PREALLOC
-//	MapFlag_NO_COMMON_LRU
-//	MapFlag_STACK_BUILD_ID
-//	MapFlag_ZERO_SEED
-//	MapFlag_RDONLY_PROG
-//	MapFlag_WRONLY_PROG
-//	MapFlagCLONE
-//	MapFlagMMAPABLE
-//	MapFlag_PRESERVE_ELEMS
-//	MapFlag_INNER_MAP
+//	MapFlagNoPrealloc
+//	MapFlagNoCommonLru
+//	MapFlagStackBuildId
+//	MapFlagZeroSeed
+//	MapFlagRdonlyProg
+//	MapFlagWronlyProg
+//	MapFlagClone
+//	MapFlagMmapable
+//	MapFlagPreserveElems
+//	MapFlagInnerMap
 type MapFlagInput interface {
 	pulumi.Input
 
@@ -1406,38 +1406,38 @@ func (o MapFlagArrayOutput) Index(i pulumi.IntInput) MapFlagOutput {
 type MapType string
 
 const (
-	MapTypeHASH                   = MapType("hash")
-	MapTypeARRAY                  = MapType("array")
-	MapType_PROG_ARRAY            = MapType("prog_array")
-	MapType_PERF_EVENT_ARRAY      = MapType("perf_event_array")
-	MapType_PERCPU_HASH           = MapType("percpu_hash")
-	MapType_PERCPU_ARRAY          = MapType("percpu_array")
-	MapType_STACK_TRACE           = MapType("stack_trace")
-	MapType_CGROUP_ARRAY          = MapType("cgroup_array")
-	MapType_LRU_HASH              = MapType("lru_hash")
-	MapType_LRU_PERCPU_HASH       = MapType("lru_percpu_hash")
-	MapType_LPM_TRIE              = MapType("lpm_trie")
-	MapType_ARRAY_OF_MAPS         = MapType("array_of_maps")
-	MapType_HASH_OF_MAPS          = MapType("hash_of_maps")
-	MapTypeDEVMAP                 = MapType("devmap")
-	MapTypeSOCKMAP                = MapType("sockmap")
-	MapTypeCPUMAP                 = MapType("cpumap")
-	MapTypeXSKMAP                 = MapType("xskmap")
-	MapTypeSOCKHASH               = MapType("sockhash")
-	MapType_CGROUP_STORAGE        = MapType("cgroup_storage")
-	MapType_REUSEPORT_SOCKARRAY   = MapType("reuseport_sockarray")
-	MapType_PERCPU_CGROUP_STORAGE = MapType("percpu_cgroup_storage")
-	MapTypeQUEUE                  = MapType("queue")
-	MapTypeSTACK                  = MapType("stack")
-	MapType_SK_STORAGE            = MapType("sk_storage")
-	MapType_DEVMAP_HASH           = MapType("devmap_hash")
-	MapTypeRINGBUF                = MapType("ringbuf")
-	MapType_INODE_STORAGE         = MapType("inode_storage")
-	MapType_TASK_STORAGE          = MapType("task_storage")
-	MapType_BLOOM_FILTER          = MapType("bloom_filter")
-	MapType_USER_RINGBUF          = MapType("user_ringbuf")
-	MapType_CGRP_STORAGE          = MapType("cgrp_storage")
-	MapTypeARENA                  = MapType("arena")
+	MapTypeHash                = MapType("hash")
+	MapTypeArray               = MapType("array")
+	MapTypeProgArray           = MapType("prog_array")
+	MapTypePerfEventArray      = MapType("perf_event_array")
+	MapTypePercpuHash          = MapType("percpu_hash")
+	MapTypePercpuArray         = MapType("percpu_array")
+	MapTypeStackTrace          = MapType("stack_trace")
+	MapTypeCgroupArray         = MapType("cgroup_array")
+	MapTypeLruHash             = MapType("lru_hash")
+	MapTypeLruPercpuHash       = MapType("lru_percpu_hash")
+	MapTypeLpmTrie             = MapType("lpm_trie")
+	MapTypeArrayOfMaps         = MapType("array_of_maps")
+	MapTypeHashOfMaps          = MapType("hash_of_maps")
+	MapTypeDevmap              = MapType("devmap")
+	MapTypeSockmap             = MapType("sockmap")
+	MapTypeCpumap              = MapType("cpumap")
+	MapTypeXskmap              = MapType("xskmap")
+	MapTypeSockhash            = MapType("sockhash")
+	MapTypeCgroupStorage       = MapType("cgroup_storage")
+	MapTypeReuseportSockarray  = MapType("reuseport_sockarray")
+	MapTypePercpuCgroupStorage = MapType("percpu_cgroup_storage")
+	MapTypeQueue               = MapType("queue")
+	MapTypeStack               = MapType("stack")
+	MapTypeSkStorage           = MapType("sk_storage")
+	MapTypeDevmapHash          = MapType("devmap_hash")
+	MapTypeRingbuf             = MapType("ringbuf")
+	MapTypeInodeStorage        = MapType("inode_storage")
+	MapTypeTaskStorage         = MapType("task_storage")
+	MapTypeBloomFilter         = MapType("bloom_filter")
+	MapTypeUserRingbuf         = MapType("user_ringbuf")
+	MapTypeCgrpStorage         = MapType("cgrp_storage")
+	MapTypeArena               = MapType("arena")
 )
 
 func (MapType) ElementType() reflect.Type {
@@ -1562,38 +1562,38 @@ func (o MapTypePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulu
 // MapTypeInput is an input type that accepts values of the MapType enum
 // A concrete instance of `MapTypeInput` can be one of the following:
 //
-//	MapTypeHASH
-//	MapTypeARRAY
-//	MapType_PROG_ARRAY
-//	MapType_PERF_EVENT_ARRAY
-//	MapType_PERCPU_HASH
-//	MapType_PERCPU_ARRAY
-//	MapType_STACK_TRACE
-//	MapType_CGROUP_ARRAY
-//	MapType_LRU_HASH
-//	MapType_LRU_PERCPU_HASH
-//	MapType_LPM_TRIE
-//	MapType_ARRAY_OF_MAPS
-//	MapType_HASH_OF_MAPS
-//	MapTypeDEVMAP
-//	MapTypeSOCKMAP
-//	MapTypeCPUMAP
-//	MapTypeXSKMAP
-//	MapTypeSOCKHASH
-//	MapType_CGROUP_STORAGE
-//	MapType_REUSEPORT_SOCKARRAY
-//	MapType_PERCPU_CGROUP_STORAGE
-//	MapTypeQUEUE
-//	MapTypeSTACK
-//	MapType_SK_STORAGE
-//	MapType_DEVMAP_HASH
-//	MapTypeRINGBUF
-//	MapType_INODE_STORAGE
-//	MapType_TASK_STORAGE
-//	MapType_BLOOM_FILTER
-//	MapType_USER_RINGBUF
-//	MapType_CGRP_STORAGE
-//	MapTypeARENA
+//	MapTypeHash
+//	MapTypeArray
+//	MapTypeProgArray
+//	MapTypePerfEventArray
+//	MapTypePercpuHash
+//	MapTypePercpuArray
+//	MapTypeStackTrace
+//	MapTypeCgroupArray
+//	MapTypeLruHash
+//	MapTypeLruPercpuHash
+//	MapTypeLpmTrie
+//	MapTypeArrayOfMaps
+//	MapTypeHashOfMaps
+//	MapTypeDevmap
+//	MapTypeSockmap
+//	MapTypeCpumap
+//	MapTypeXskmap
+//	MapTypeSockhash
+//	MapTypeCgroupStorage
+//	MapTypeReuseportSockarray
+//	MapTypePercpuCgroupStorage
+//	MapTypeQueue
+//	MapTypeStack
+//	MapTypeSkStorage
+//	MapTypeDevmapHash
+//	MapTypeRingbuf
+//	MapTypeInodeStorage
+//	MapTypeTaskStorage
+//	MapTypeBloomFilter
+//	MapTypeUserRingbuf
+//	MapTypeCgrpStorage
+//	MapTypeArena
 type MapTypeInput interface {
 	pulumi.Input
 
@@ -1631,9 +1631,9 @@ func (in *mapTypePtr) ToMapTypePtrOutputWithContext(ctx context.Context) MapType
 type OnFailure string
 
 const (
-	OnFailure_CONTINUE_ = OnFailure("continue")
-	OnFailureSTOP       = OnFailure("stop")
-	OnFailure_ROLL_BACK = OnFailure("rollBack")
+	OnFailureContinue = OnFailure("continue")
+	OnFailureStop     = OnFailure("stop")
+	OnFailureRollBack = OnFailure("rollBack")
 )
 
 func (OnFailure) ElementType() reflect.Type {
@@ -1758,9 +1758,9 @@ func (o OnFailurePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pu
 // OnFailureInput is an input type that accepts values of the OnFailure enum
 // A concrete instance of `OnFailureInput` can be one of the following:
 //
-//	OnFailure_CONTINUE_
-//	OnFailureSTOP
-//	OnFailure_ROLL_BACK
+//	OnFailureContinue
+//	OnFailureStop
+//	OnFailureRollBack
 type OnFailureInput interface {
 	pulumi.Input
 
@@ -1798,8 +1798,8 @@ func (in *onFailurePtr) ToOnFailurePtrOutputWithContext(ctx context.Context) OnF
 type OnUnreachable string
 
 const (
-	OnUnreachableERROR  = OnUnreachable("error")
-	OnUnreachableFORGET = OnUnreachable("forget")
+	OnUnreachableError  = OnUnreachable("error")
+	OnUnreachableForget = OnUnreachable("forget")
 )
 
 func (OnUnreachable) ElementType() reflect.Type {
@@ -1924,8 +1924,8 @@ func (o OnUnreachablePtrOutput) ToStringPtrOutputWithContext(ctx context.Context
 // OnUnreachableInput is an input type that accepts values of the OnUnreachable enum
 // A concrete instance of `OnUnreachableInput` can be one of the following:
 //
-//	OnUnreachableERROR
-//	OnUnreachableFORGET
+//	OnUnreachableError
+//	OnUnreachableForget
 type OnUnreachableInput interface {
 	pulumi.Input
 
@@ -1963,8 +1963,8 @@ func (in *onUnreachablePtr) ToOnUnreachablePtrOutputWithContext(ctx context.Cont
 type PreviewMode string
 
 const (
-	PreviewModeHOST    = PreviewMode("host")
-	PreviewModeOFFLINE = PreviewMode("offline")
+	PreviewModeHost    = PreviewMode("host")
+	PreviewModeOffline = PreviewMode("offline")
 )
 
 func (PreviewMode) ElementType() reflect.Type {
@@ -2089,8 +2089,8 @@ func (o PreviewModePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) 
 // PreviewModeInput is an input type that accepts values of the PreviewMode enum
 // A concrete instance of `PreviewModeInput` can be one of the following:
 //
-//	PreviewModeHOST
-//	PreviewModeOFFLINE
+//	PreviewModeHost
+//	PreviewModeOffline
 type PreviewModeInput interface {
 	pulumi.Input
 
@@ -2128,8 +2128,8 @@ func (in *previewModePtr) ToPreviewModePtrOutputWithContext(ctx context.Context)
 type ProviderMode string
 
 const (
-	ProviderModeDYNAMIC = ProviderMode("dynamic")
-	ProviderModePLUGIN  = ProviderMode("plugin")
+	ProviderModeDynamic = ProviderMode("dynamic")
+	ProviderModePlugin  = ProviderMode("plugin")
 )
 
 func (ProviderMode) ElementType() reflect.Type {
@@ -2254,8 +2254,8 @@ func (o ProviderModePtrOutput) ToStringPtrOutputWithContext(ctx context.Context)
 // ProviderModeInput is an input type that accepts values of the ProviderMode enum
 // A concrete instance of `ProviderModeInput` can be one of the following:
 //
-//	ProviderModeDYNAMIC
-//	ProviderModePLUGIN
+//	ProviderModeDynamic
+//	ProviderModePlugin
 type ProviderModeInput interface {
 	pulumi.Input
 
@@ -2293,8 +2293,8 @@ func (in *providerModePtr) ToProviderModePtrOutputWithContext(ctx context.Contex
 type TcxFallback string
 
 const (
-	TcxFallbackNONE = TcxFallback("none")
-	TcxFallbackTC   = TcxFallback("tc")
+	TcxFallbackNone = TcxFallback("none")
+	TcxFallbackTc   = TcxFallback("tc")
 )
 
 func (TcxFallback) ElementType() reflect.Type {
@@ -2419,8 +2419,8 @@ func (o TcxFallbackPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) 
 // TcxFallbackInput is an input type that accepts values of the TcxFallback enum
 // A concrete instance of `TcxFallbackInput` can be one of the following:
 //
-//	TcxFallbackNONE
-//	TcxFallbackTC
+//	TcxFallbackNone
+//	TcxFallbackTc
 type TcxFallbackInput interface {
 	pulumi.Input
 
@@ -2458,9 +2458,9 @@ func (in *tcxFallbackPtr) ToTcxFallbackPtrOutputWithContext(ctx context.Context)
 type Transport string
 
 const (
-	TransportSSH2    = Transport("ssh2")
-	TransportOPENSSH = Transport("openssh")
-	TransportLOCAL   = Transport("local")
+	TransportSsh2    = Transport("ssh2")
+	TransportOpenssh = Transport("openssh")
+	TransportLocal   = Transport("local")
 )
 
 func (Transport) ElementType() reflect.Type {
@@ -2585,9 +2585,9 @@ func (o TransportPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pu
 // TransportInput is an input type that accepts values of the Transport enum
 // A concrete instance of `TransportInput` can be one of the following:
 //
-//	TransportSSH2
-//	TransportOPENSSH
-//	TransportLOCAL
+//	TransportSsh2
+//	TransportOpenssh
+//	TransportLocal
 type TransportInput interface {
 	pulumi.Input
 
@@ -2625,10 +2625,10 @@ func (in *transportPtr) ToTransportPtrOutputWithContext(ctx context.Context) Tra
 type XdpMode string
 
 const (
-	XdpModeAUTO    = XdpMode("auto")
-	XdpModeNATIVE  = XdpMode("native")
-	XdpModeGENERIC = XdpMode("generic")
-	XdpModeOFFLOAD = XdpMode("offload")
+	XdpModeAuto    = XdpMode("auto")
+	XdpModeNative  = XdpMode("native")
+	XdpModeGeneric = XdpMode("generic")
+	XdpModeOffload = XdpMode("offload")
 )
 
 func (XdpMode) ElementType() reflect.Type {
@@ -2753,10 +2753,10 @@ func (o XdpModePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulu
 // XdpModeInput is an input type that accepts values of the XdpMode enum
 // A concrete instance of `XdpModeInput` can be one of the following:
 //
-//	XdpModeAUTO
-//	XdpModeNATIVE
-//	XdpModeGENERIC
-//	XdpModeOFFLOAD
+//	XdpModeAuto
+//	XdpModeNative
+//	XdpModeGeneric
+//	XdpModeOffload
 type XdpModeInput interface {
 	pulumi.Input
 
