@@ -102,8 +102,8 @@ export interface CheckedMapEntries extends MapEntriesInputs {
     /** Rows with bytes as values. */
     count: number;
     perCpu?: "all" | "each";
-    /** Rows with maps or programs as values. */
-    references: EntryReference[];
+    /** Rows with maps or programs as values, where there are any. */
+    references?: EntryReference[];
   };
 }
 
@@ -117,7 +117,7 @@ export const mapEntries: ResourceDefinition<MapEntriesInputs, CheckedMapEntries>
     const { manifest, count, keys } = source as EntriesSource;
     const perCpu = perCpuOf(args);
     const content = { manifest, count, ...(perCpu === undefined ? {} : { perCpu }) };
-    if (keys === undefined) return { checked: { ...args, content: { ...content, references: [] } } };
+    if (keys === undefined) return { checked: { ...args, content } };
     const problems: Problem[] = [];
     const found = (args.entries ?? []).map(({ value }, index) =>
       referenceOf(args.map.type, value, `entries[${index}].value`, problems),
@@ -132,7 +132,7 @@ export const mapEntries: ResourceDefinition<MapEntriesInputs, CheckedMapEntries>
   },
   compile(checked) {
     const { specId, map, mode, secret, content } = checked;
-    const { manifest, count, perCpu, references } = content;
+    const { manifest, count, perCpu, references = [] } = content;
     const { keySize, valueSize } = map;
     const { keyLayout, valueLayout } = layoutsOf(checked);
     return {
@@ -159,16 +159,25 @@ export const mapEntries: ResourceDefinition<MapEntriesInputs, CheckedMapEntries>
       links: [],
     };
   },
+  blame(error, { map, file }) {
+    const rows = file === undefined ? "entries" : "file";
+    if (EbpfError.is(error, "limit")) return error.details.resource.startsWith("map ") ? rows : undefined;
+    if (EbpfError.is(error, "invalid")) return "map"; // it is not what the reference says
+    if (!EbpfError.is(error, "not-found")) return undefined;
+    return [map.spec, map.map].includes(error.details.name) ? "map" : rows;
+  },
   outputs({ content }, { entries }) {
-    const count = content.count + content.references.length;
-    return { rows: { count, matching: entries["entries"]?.matching ?? 0 } };
+    return { rows: { count: rowCount(content), matching: entries["entries"]?.matching ?? 0 } };
   },
   preview(checked) {
     if (checked === undefined) return { content: UNKNOWN, rows: UNKNOWN };
-    const { count, references } = checked.content;
-    return { rows: { count: count + references.length, matching: UNKNOWN } };
+    return { rows: { count: rowCount(checked.content), matching: UNKNOWN } };
   },
 };
+
+function rowCount({ count, references = [] }: CheckedMapEntries["content"]): number {
+  return count + references.length;
+}
 
 const endings: Record<string, EntriesFormat> = {
   ".csv": "csv",

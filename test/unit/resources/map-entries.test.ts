@@ -212,4 +212,15 @@ describe("MapEntries", () => {
     const status = { entries } as unknown as Parameters<typeof mapEntries.outputs>[1];
     assert.deepEqual(mapEntries.outputs(inputs, status), { rows: { count: 1, matching: 0 } });
   });
+
+  it("blames the rows for what does not fit, and the map for what it is not", async () => {
+    const inputs = await checked({ entries: [row] });
+    const blamed = (error: EbpfError) => mapEntries.blame!(error, inputs);
+    assert.equal(blamed(new EbpfError("limit", "", { resource: "map blocked" })), "entries");
+    assert.equal(blamed(new EbpfError("limit", "", { resource: "memory" })), undefined);
+    assert.equal(blamed(new EbpfError("invalid", "", {})), "map");
+    assert.equal(blamed(new EbpfError("not-found", "", { what: "Spec", name: blocked.spec })), "map");
+    assert.equal(blamed(new EbpfError("not-found", "", { what: "map", name: "inner" })), "entries");
+    assert.equal(blamed(new EbpfError("transport", "", { phase: "closed" })), undefined);
+  });
 });
