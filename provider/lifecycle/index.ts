@@ -129,10 +129,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   async function check(
     kind: string,
     olds: Properties | undefined,
-    news: Properties,
+    raw: Properties,
     call: Call,
   ): Promise<CheckOutcome> {
     const definition = definitionOf(kind);
+    const news = withOneWay(raw);
     const taken = takenName(kind, olds, news);
     if (taken !== undefined) return { inputs: news, failures: [taken] };
     const ways = [news["connection"], news["hosts"]];
@@ -259,6 +260,14 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       }
     },
   };
+}
+
+/** Of a reference's connection and hosts one is `null` when the program knew neither while it ran. */
+function withOneWay(news: Properties): Properties {
+  const others = Object.entries(news).filter(
+    ([name, value]) => value !== null || (name !== "connection" && name !== "hosts"),
+  );
+  return Object.fromEntries(others);
 }
 
 function forgotten({ connection, specId, onUnreachableReason }: State, error: EbpfError): string {

@@ -69,6 +69,18 @@ export interface FleetArgs {
   rollout?: pulumi.Input<RolloutArgs>;
 }
 
+/** What one host of a fleet holds of a resource. */
+export interface Target {
+  /** Of the version that it holds: equal ones hold the same. Empty: nobody knows, the next update tells. */
+  digest: string;
+  /** Of the creation that it belongs to. */
+  incarnation: string;
+  /** Whether the host answered when it was last asked. */
+  reachable: boolean;
+  /** Why it is not as it should be, in words. */
+  drift: string[];
+}
+
 /** What `hosts:` of a resource takes: made by `fleet()`, or inherited from another resource. */
 export interface Fleet extends Omit<FleetArgs, "hosts" | "rollout"> {
   hosts: pulumi.Input<pulumi.Input<FleetHostArgs>[]>;

@@ -19,6 +19,7 @@ export {
   type HealthCheckArgs,
   type MapValueArgs,
   type RolloutArgs,
+  type Target,
 } from "./fleet";
 export { Host, type HostAgent, type HostArgs, type ServiceUserArgs } from "./host";
 export * from "./functions";

@@ -66,25 +66,25 @@ interface Referred<Part> {
   parts: pulumi.Output<Part>;
 }
 
-/** References to parts of resources that are known to have one host: most, and they need no Outputs for `hosts`. */
-const onOneHost = new WeakSet<object>();
+/** Which of the two a reference holds, where that is known before its value: no Output is made for the other then. */
+const ways = new WeakMap<object, "connection" | "hosts">();
 
 /** As `pulumi.all`, which makes three times as many Outputs: a stack has a reference for every second resource. */
 export function makeRef<Part, Ref extends Located>(
   { connection, hosts, specId, parts }: Referred<Part>,
   name: (part: Part) => Omit<Ref, "connection" | "hosts" | "spec">,
 ): pulumi.Output<Ref> {
-  const way: pulumi.Output<unknown> = hosts ?? connection;
-  const ref = way.apply((value) =>
+  const way = hosts === undefined ? "connection" : "hosts";
+  const ref = (hosts ?? (connection as pulumi.Output<unknown>)).apply((value) =>
     specId.apply((spec) =>
       (parts as pulumi.Output<unknown>).apply((part) => ({
-        [hosts === undefined ? "connection" : "hosts"]: value,
+        [way]: value,
         spec,
         ...name(part as Part),
       })),
     ),
   ) as unknown as pulumi.Output<Ref>;
-  if (hosts === undefined) onOneHost.add(ref);
+  ways.set(ref, way);
   return ref;
 }
 
@@ -101,12 +101,12 @@ export function splitRef<T extends Located>(
 } {
   if (ref === undefined) return {}; // check says that it is needed; `get` has none
   const whole = (pulumi.Output.isInstance(ref) ? ref : pulumi.output(ref)) as pulumi.Output<T>;
-  const hosts = () => whole.apply(({ hosts: fleet }) => fleet && protectFleet(fleet as Fleet));
+  const way = ways.get(ref);
+  const connection = () => whole.apply((value) => value.connection && protectCredentials(value.connection));
+  const hosts = () => whole.apply((value) => value.hosts && protectFleet(value.hosts as Fleet));
   return {
-    connection: whole.apply(
-      ({ connection }) => connection && protectCredentials(connection),
-    ) as unknown as pulumi.Output<pulumi.Unwrap<ConnectionArgs>>,
-    ...(onOneHost.has(ref) ? {} : { hosts: hosts() as unknown as pulumi.Output<pulumi.Unwrap<Fleet>> }),
+    ...(way === "hosts" ? {} : { connection: connection() as pulumi.Output<pulumi.Unwrap<ConnectionArgs>> }),
+    ...(way === "connection" ? {} : { hosts: hosts() as unknown as pulumi.Output<pulumi.Unwrap<Fleet>> }),
     part: pulumi
       .unsecret(whole)
       .apply(({ connection: _connection, hosts: _hosts, ...part }) => part) as unknown as pulumi.Output<

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { formatSpecId } from "../../provider/protocol/spec-id";
 import { configuredConnection, type ConnectionArgs, protectCredentials } from "./connection";
-import type { Fleet } from "./fleet";
+import type { Fleet, Target } from "./fleet";
 import { currentMode, pluginModeOnly, registrationOf } from "./mode";
 import { Provider } from "./provider";
 import { omitStackTexts } from "./stack-texts";
@@ -32,6 +32,8 @@ export abstract class Resource extends pulumi.CustomResource {
   declare readonly connection: pulumi.Output<pulumi.Unwrap<ConnectionArgs>>;
   /** The hosts of a fleet. */
   declare readonly hosts: pulumi.Output<pulumi.Unwrap<Fleet>> | undefined;
+  /** Of a fleet: what each host holds, by `host[:port]`. */
+  declare readonly targets: pulumi.Output<Record<string, Target>> | undefined;
   /** `[<owner>:]<project>/<stack>/<Kind>/<name>`: the resource's name on the host; it outlives renames and aliases. */
   declare readonly specId: pulumi.Output<string>;
 

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EbpfError } from "../../errors";
 import { digestOf, type Spec } from "../../protocol/spec";
 import { parseSpecId } from "../../protocol/spec-id";
+import type { HealthCheck } from "../../resources/fleet";
 import type { ResourceDefinition } from "../../resources/resource";
 import { apply, type Tools } from "../apply";
 import { during } from "../call";
@@ -147,8 +148,10 @@ export class RollOut {
     const { health = [], onFailure } = inputs.hosts.rollout ?? {};
     try {
       if (health.some(({ counter }) => counter !== undefined)) {
-        const session = await this.sessions.open(single);
-        baselines.set(member, await readBaseline(session, this.spec, health, during(this.tools.call)));
+        const baseline = await this.readBaseline(member, health);
+        if (baseline instanceof EbpfError)
+          return { member, target: failed(before, baseline), failure: baseline };
+        baselines.set(member, baseline);
       }
       const options = onFailure === "rollBack" ? { keepPrevious: true } : {};
       const outputs = await apply(this.tools, definition, id, single, incarnation, options);
@@ -161,6 +164,17 @@ export class RollOut {
       }
       const failure = EbpfError.from(thrown);
       return { member, target: failed(before, failure), failure };
+    }
+  }
+
+  private async readBaseline(member: Member, health: HealthCheck[]): Promise<Baseline | EbpfError> {
+    try {
+      const session = await this.sessions.open(inputsFor(member, this.plan.inputs));
+      return await readBaseline(session, this.spec, health, during(this.tools.call));
+    } catch (thrown) {
+      const error = EbpfError.from(thrown);
+      const why = describe(error, { host: member.name });
+      return new EbpfError(error.code, why, error.details, { cause: error });
     }
   }
 
