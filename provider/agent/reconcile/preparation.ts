@@ -84,10 +84,10 @@ export class Preparation {
     this.warnings.push({ part, message });
   }
 
-  /** `null` while planning: the Spec it refers to is not on the host yet. */
+  /** `null` while planning: the Spec that it refers to has none yet. */
   program(ref: ProgramRef): ProgramHandle | null {
     if (ref.spec === this.spec.id) return this.programs.get(ref.entrypoint)?.handle ?? null;
-    return this.unlessPlanned(ref.spec, () => openProgram(this.host, ref, this.handles).program);
+    return this.unlessPlanned(() => openProgram(this.host, ref, this.handles).program);
   }
 
   map(ref: MapRef): MapHandle | null {
@@ -108,11 +108,16 @@ export class Preparation {
         },
       );
     }
-    return this.unlessPlanned(ref.spec, () => openMap(this.host, ref, this.handles).map);
+    return this.unlessPlanned(() => openMap(this.host, ref, this.handles).map);
   }
 
-  private unlessPlanned<T>(id: string, open: () => T): T | null {
-    if (this.dry && this.host.records.read(id)?.bootId !== this.host.bootId) return null;
-    return open();
+  /** What another Spec lacks today, its own apply may bring before this one: a new entrypoint, a pin that is gone. */
+  private unlessPlanned<T>(open: () => T): T | null {
+    try {
+      return open();
+    } catch (error) {
+      if (this.dry && EbpfError.is(error, "not-found")) return null;
+      throw error;
+    }
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { rmSync } from "node:fs";
 import type { PlanResult } from "../../../provider/protocol/messages";
 import { digestOf, type Spec } from "../../../provider/protocol/spec";
 import { bpftool, closesEverything, PrivateNetwork } from "../bpf/support";
@@ -101,6 +102,16 @@ describe("plan", () => {
     assert.deepEqual(problems(await plan(entriesSpec([[1, 1]]).spec)), []);
     const missing = linkSpec({ ...hook, interface: "eth9" });
     assert.equal((await plan(missing)).problems.length, 1);
+
+    // what the program's own apply brings before: an entrypoint that it gets, a pin that it lost
+    await host.agent.put(guard);
+    await host.agent.apply(programSpec(guard, { entrypoints: ["tc_guard"] }));
+    assert.deepEqual(problems(await plan(linkSpec(hook))), []);
+    await host.agent.apply(programSpec(guard, { entrypoints: ["xdp_guard"] }));
+    const { programs } = await host.agent.observe(programId);
+    rmSync(programs["xdp_guard"]!.pin);
+    assert.deepEqual(problems(await plan(linkSpec(hook))), []);
+    await host.agent.remove(programId);
   });
 
   it("warns of veths that drop what is redirected into them", async () => {
