@@ -1,8 +1,8 @@
 /**
  * `agent.js` of a delivered bundle: starts `main.js` beside it from V8's code cache.
  *
- * Owns: that cache, <run>/code-<digest of the bundle>: without it a third of the start is spent on compiling. Does not
- * own: what the agent does (main.ts).
+ * Owns: that cache, <run>/code-<digest of the bundle>: without it a third of the start is spent on compiling; and when
+ * the bundle was last started. Does not own: what the agent does (main.ts).
  *
  * V8 compares its own version and flags, but of the source only the length (src/snapshot/code-serializer.cc,
  * SerializedCodeData::SanityCheck), and takes the rest on trust. So the name holds the digest of the bundle, which the
@@ -20,6 +20,7 @@ const SHA256_BYTES = 32;
 
 const main = path.join(__dirname, "main.js");
 const digest = bundleDigest(__dirname);
+if (digest !== null) noteStart();
 const cache = digest === null ? null : path.join(rootsFrom(process.env).run, `code-${digest}`);
 const known = cache === null ? undefined : readCache(cache);
 const script = new Script(Module.wrap(fs.readFileSync(main, "utf8")), {
@@ -33,6 +34,16 @@ if (cache !== null && (known === undefined || script.cachedDataRejected)) {
 const mainModule = { exports: {} };
 const run = script.runInThisContext() as (...wrapped: unknown[]) => void;
 run(mainModule.exports, Module.createRequire(main), mainModule, main, __dirname);
+
+/** What was not started for a month is removed from the host: bootstrap.ts. */
+function noteStart(): void {
+  const now = new Date();
+  try {
+    fs.utimesSync(__dirname, now, now);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+  }
+}
 
 function readCache(file: string): Buffer | undefined {
   try {

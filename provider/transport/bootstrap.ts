@@ -18,7 +18,7 @@
  * The first start after a boot verifies it again (Node itself by its size) and notes inode, size and ctime of each
  * file in <run>/verified-<digest>; the next ones compare those, which every write changes, since to hash 3 MB takes as
  * long as to load them. So a partial or damaged one is never used but repaired, and any number of deliveries at once
- * end in the same files.
+ * end in the same files. A delivery also removes what has not been started for a month.
  */
 import { randomBytes } from "node:crypto";
 import { type Bundle, type Bundles, checksums, NODE_PATH, type Variant } from "./bundle";
@@ -32,7 +32,7 @@ export const LAUNCHER = "/usr/local/sbin/pulumi-ebpf-agent";
 
 /** Sets `arch`, empty where there is no agent, `node`, and `variant`. */
 export const detectVariant = `
-case "$(uname -s) $(uname -m)" in
+case "$(uname -sm)" in
   "Linux x86_64") arch=x64 ;;
   "Linux aarch64") arch=arm64 ;;
   *) arch= ;;
@@ -112,12 +112,21 @@ if ! intact; then
   done
   cd / && rm -rf "$new"
   trap - EXIT HUP INT TERM PIPE
+${removeUnused}
 fi
 cd /
 say start
 exec "$node" "$dir/agent.js" serve
 `;
 }
+
+/** Other bundles, a month after their last start (start.ts), but for what a unit starts at boot. */
+const removeUnused = `
+  for old in $(find ${AGENT_ROOT} -maxdepth 1 -type d -mtime +30); do
+    old=\${old##*/}
+    [ \${#old} = 64 ] && [ $old != $digest ] && ! grep -rqs $old /etc/systemd/system || continue
+    rm -rf ${AGENT_ROOT}/$old ${RUN_ROOT}/*-$old
+  done`;
 
 function known(bundles: Bundles, architecture: Architecture, variant: Variant): string {
   const bundle: Bundle = bundles.get(architecture, variant);

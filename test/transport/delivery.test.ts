@@ -59,7 +59,7 @@ describe("delivery", function () {
     await suite.pool.open(suite.host.connection);
     suite.pool.closeAll();
     const stamp = async (): Promise<string> =>
-      (await suite.host.exec(["sh", "-c", `find ${AGENTS} -printf '%p %i %T@\\n' | sort`])).stdout;
+      (await suite.host.exec(["sh", "-c", `find ${AGENTS} -mindepth 2 -printf '%p %i %T@\\n' | sort`])).stdout;
     const before = await stamp();
     await suite.pool.open(suite.host.connection);
     assert.equal(await stamp(), before);
@@ -107,6 +107,44 @@ describe("delivery", function () {
     assert.match(session.hello.bootId, /^node v22\.\d+\.\d+ as uid 0$/);
     assert.deepEqual(await session.call("probe", {}), { libbpf: "3.3.4" });
     for (const message of told) assert.match(message, /^(preparing|delivering) the agent/);
+  });
+
+  it("removes what has not been started for a month, except what a unit starts at boot", async () => {
+    const [unused, ofUnit, recent] = ["a", "b", "c"].map((letter) => letter.repeat(64));
+    const made = [unused, ofUnit, recent, "other"].map((name) => `${AGENTS}/${name}`).join(" ");
+    await suite.undeliver();
+    await suite.host.exec(["sh", "-ec", `mkdir -p ${made}; touch -d '40 days ago' ${made}`]);
+    await suite.host.exec([
+      "sh",
+      "-ec",
+      `touch -d '20 days ago' ${AGENTS}/${recent}; touch /run/pulumi-ebpf/code-${unused}`,
+    ]);
+    await suite.host.write(
+      "/etc/systemd/system/bpf.service",
+      `ExecStart=${AGENTS}/${ofUnit}/agent.js restore\n`,
+    );
+    try {
+      await suite.pool.open(suite.host.connection);
+      const { stdout } = await suite.host.exec(
+        ["sh", "-c", `ls ${AGENTS}; ls /run/pulumi-ebpf | grep code-aa`],
+        { check: false },
+      );
+      const expected = [suite.manifest.x64.digest, ofUnit, recent, "other"];
+      assert.deepEqual(stdout.trim().split("\n").sort(), expected.sort());
+    } finally {
+      await suite.host.exec(["rm", "-r", "/etc/systemd/system/bpf.service"]);
+    }
+    await suite.undeliver();
+  });
+
+  it("notes each start at the bundle's directory", async () => {
+    await suite.pool.open(suite.host.connection);
+    suite.pool.closeAll();
+    const directory = `${AGENTS}/${suite.manifest.x64.digest}`;
+    await suite.host.exec(["touch", "-d", "40 days ago", directory]);
+    await suite.pool.open(suite.host.connection);
+    const { stdout } = await suite.host.exec(["find", directory, "-maxdepth", "0", "-mmin", "-5"]);
+    assert.equal(stdout.trim(), directory);
   });
 
   it("goes on by sudo from a login that may", async () => {
