@@ -9,7 +9,7 @@ import type { AgentSession } from "../transport/session";
 import { type Call, during } from "./call";
 import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
 import { withDefaults } from "./defaults";
-import { describe } from "./describe";
+import { describe, explain } from "./describe";
 import { outputsOf } from "./observe";
 import { PartialError, type Properties, withoutHostless } from "./state";
 
@@ -49,7 +49,8 @@ export async function apply(
     const spec = definition.compile(checked);
     verifyUnchanged(spec, sources);
     session = await open(checked);
-    await putBlobs(session, blobsOf(sources), (message) => call.report(`${name}: ${message}`));
+    await putBlobs(session, blobsOf(sources), call, (message) => call.report(`${name}: ${message}`));
+    if (call.signal?.aborted) throw new EbpfError("cancelled", "apply: cancelled", {});
     sent = true;
     const status = await session.call(
       "apply",
@@ -63,6 +64,7 @@ export async function apply(
     return outputsOf(definition, inputs, incarnation, status, spec);
   } catch (thrown) {
     const error = EbpfError.from(thrown);
+    explain(error, call);
     const kernel = session?.hello.kernel;
     const property = error.context.property ?? definition.blame?.(error, checked);
     const cause = describe(error, kernel === undefined ? { host } : { host, kernel });

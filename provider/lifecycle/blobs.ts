@@ -3,6 +3,7 @@ import { EbpfError } from "../errors";
 import type { Spec } from "../protocol/spec";
 import type { Source } from "../sources/source";
 import type { AgentSession } from "../transport/session";
+import { type Call, during } from "./call";
 
 /** Bytes per message: large enough for few round trips, small enough to show progress. */
 const BATCH_BYTES = 6 << 20;
@@ -34,6 +35,7 @@ export function verifyUnchanged(spec: Spec, sources: Source[]): void {
 export async function putBlobs(
   session: AgentSession,
   blobs: Map<string, Uint8Array>,
+  call: Call,
   report: (message: string) => void,
 ): Promise<void> {
   if (blobs.size === 0) return;
@@ -41,7 +43,7 @@ export async function putBlobs(
   const total = missing.reduce((sum, digest) => sum + blobs.get(digest)!.length, 0);
   let sent = 0;
   for (const batch of batches(missing, blobs)) {
-    await session.call("blob.put", { blobs: Object.fromEntries(batch) });
+    await session.call("blob.put", { blobs: Object.fromEntries(batch) }, during(call));
     sent += batch.reduce((sum, [, bytes]) => sum + bytes.length, 0);
     if (total > BATCH_BYTES) report(`${megabytes(sent)} of ${megabytes(total)} MB sent to ${session.host}`);
   }

@@ -6,6 +6,8 @@ export type Severity = "info" | "warning";
 export interface Call {
   /** Shows a line to the user, at the resource where the adapter can. */
   report(message: string, severity?: Severity): void;
+  /** Shows many lines that explain an error, where the adapter can show them at the resource. */
+  explain?(text: string): void;
   /** Aborted when the engine cancels, or when the resource's time is up. */
   signal?: AbortSignal;
 }

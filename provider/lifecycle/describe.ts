@@ -4,6 +4,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { EbpfError } from "../errors";
 import { digestOf } from "../protocol/spec";
+import type { Call } from "./call";
 
 /** Where an error happened, for its text. */
 export interface Place {
@@ -22,6 +23,19 @@ export function describe(error: EbpfError, place: Place): string {
   // the property is said beside the text, so the text need not
   const { property: _property, ...context } = error.context;
   return new EbpfError(error.code, error.message, error.details, { host: place.host, ...context }).render();
+}
+
+/** Lines of a verifier's log that tell the most. */
+const LAST_LINES = 30;
+
+/** The end of a verifier's log, which says what the program did up to the refused instruction. */
+export function explain(error: EbpfError, call: Call): void {
+  if (!EbpfError.is(error, "verifier")) return;
+  const lines = error.details.log.trimEnd().split("\n");
+  const last = lines.slice(-LAST_LINES);
+  const left = lines.length - last.length;
+  const first = left > 0 ? [`… ${left} lines before`] : [];
+  call.explain?.([`verifier log of ${error.details.entrypoint}:`, ...first, ...last].join("\n"));
 }
 
 /** In a directory of the user's own: /tmp is everybody's, and a log quotes the program. */

@@ -25,7 +25,7 @@ import { createNameGuard } from "./name-guard";
 import { observe } from "./observe";
 import { createPlanner } from "./plan";
 import { previewOutputs } from "./preview";
-import { type Properties, stateOf, type State, withoutHostless } from "./state";
+import { type Properties, refuseNewer, stateOf, type State, withoutHostless } from "./state";
 
 export type { Call, Severity } from "./call";
 export { readSettings, type Settings, withCredentials, withoutCredentials } from "./credentials";
@@ -115,7 +115,9 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   /** Once something is applied, this is no preview: apply finds all that plan would, at the price of one call less. */
   let applying = false;
 
-  function definitionOf(kind: string): ResourceDefinition {
+  /** With a state, which must be of a form that this version knows. */
+  function definitionOf(kind: string, id = "", state: Properties = {}): ResourceDefinition {
+    refuseNewer(kind, id, state);
     const definition = options.definitions[kind];
     if (definition !== undefined) return definition;
     throw new EbpfError(
@@ -170,7 +172,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     diff(kind, id, olds, news, ignoreChanges) {
-      const definition = definitionOf(kind);
+      const definition = definitionOf(kind, id, olds);
       if (isFleet(olds) || isFleet(news)) {
         const report = applying ? () => undefined : options.report;
         return fleets.diff(definition, id, olds, news, ignoreChanges, report);
@@ -179,7 +181,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     async preview(kind, id, olds, news, call = options) {
-      const definition = definitionOf(kind);
+      const definition = definitionOf(kind, id, olds);
       if (isFleet(news)) return fleets.preview(definition, olds, news, settings.preview !== "offline", call);
       const state = olds === undefined ? undefined : stateOf(kind, id ?? "", olds);
       if (olds !== undefined && isHostlessOnly(diffInputs(definition, olds, news)))
@@ -203,7 +205,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async update(kind, id, olds, news, call) {
       const tools = toolsOf(call);
-      const definition = definitionOf(kind);
+      const definition = definitionOf(kind, id, olds);
       if (isFleet(news)) {
         applying = true;
         return fleets.update(definition, id, olds, news, call);
@@ -220,10 +222,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     async read(kind, id, outputs, call) {
-      if (isFleet(outputs)) return fleets.read(definitionOf(kind), id, outputs, call);
+      const definition = definitionOf(kind, id, outputs);
+      if (isFleet(outputs)) return fleets.read(definition, id, outputs, call);
       const state = stateOf(kind, id, outputs);
       try {
-        return await observe(toolsOf(call), definitionOf(kind), state, state);
+        return await observe(toolsOf(call), definition, state, state);
       } catch (thrown) {
         throw atHost(withWaysOut(EbpfError.from(thrown), "read"), state);
       }
@@ -244,7 +247,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async delete(kind, id, outputs, call = options) {
       applying = true;
-      if (isFleet(outputs)) return fleets.delete(definitionOf(kind), id, outputs, call);
+      const definition = definitionOf(kind, id, outputs);
+      if (isFleet(outputs)) return fleets.delete(definition, id, outputs, call);
       const state = stateOf(kind, id, outputs);
       try {
         const session = await toolsOf(call).open(state);

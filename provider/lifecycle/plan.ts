@@ -13,7 +13,7 @@ import { type Connection, hostLabel } from "../transport/connection";
 import type { AgentSession, OpenSession } from "../transport/session";
 import { blobsOf } from "./blobs";
 import type { Call } from "./call";
-import { describe, isUnreachable } from "./describe";
+import { describe, explain, isUnreachable } from "./describe";
 
 const DIAL_SECONDS = 3;
 
@@ -100,12 +100,12 @@ export function createPlanner(openSession: OpenSession): Planner {
           report(`${name}: on ${where}: ${part === undefined ? "" : `${part}: `}${message}`, "warning");
         }
       }
-      const problems = result.problems
-        .map((wire) => EbpfError.fromWire(wire))
-        .map((error) => ({
-          property: error.context.property ?? blame(error) ?? "",
-          reason: describe(error, place),
-        }));
+      const errors = result.problems.map((wire) => EbpfError.fromWire(wire));
+      const problems = errors.map((error) => ({
+        property: error.context.property ?? blame(error) ?? "",
+        reason: describe(error, place),
+      }));
+      for (const error of errors) explain(error, call);
       return { problems, result };
     },
   };

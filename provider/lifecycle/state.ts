@@ -9,6 +9,24 @@ export interface State extends CommonInputs {
   incarnation: string;
 }
 
+/**
+ * Form of the states of this version. States without `stateFormat` are of form 1; a version that changes what older
+ * ones would misread writes a higher one.
+ */
+const STATE_FORMAT = 1;
+
+/** Fails with `invalid` for a state that a newer version wrote in a form of its own. */
+export function refuseNewer(kind: string, id: string, state: Properties): void {
+  const format = state["stateFormat"] ?? STATE_FORMAT;
+  if (typeof format === "number" && format <= STATE_FORMAT) return;
+  throw new EbpfError(
+    "invalid",
+    `read the state of ${kind} "${id}": a newer pulumi-ebpf wrote it (form ${String(format)}, this version knows ${STATE_FORMAT})`,
+    {},
+    { remedy: "install the version of pulumi-ebpf that last updated the stack" },
+  );
+}
+
 /** Fails with `invalid` for a state that somebody wrote by hand and left incomplete. */
 export function stateOf(kind: string, id: string, outputs: Properties): State {
   const connection = outputs["connection"] as { host?: unknown } | undefined;

@@ -51,6 +51,9 @@ const progressType = new ProgressType<Progress>();
 /** Code of every error that carries a WireError; JSON-RPC leaves -32099 to -32000 to the application. */
 const VERB_FAILED = -32000;
 
+/** How long the other end may take to say that a cancelled call is over, its undo included. */
+const CANCEL_MS = 5000;
+
 /** Calls run side by side. Resolves when the other end is gone and every call has returned. */
 export async function serve(duplex: Duplex, handlers: Handlers): Promise<void> {
   const { connection, ended } = open(duplex);
@@ -147,7 +150,14 @@ export function connectRpc(duplex: Duplex, { host, lastWords }: RpcOptions = {})
       if (over) throw await closed;
       if (signal?.aborted) throw withHost(new EbpfError("cancelled", `${verb}: cancelled`, {}), host);
       const source = new CancellationTokenSource();
-      const cancel = (): void => source.cancel();
+      let giveUp: (error: EbpfError) => void;
+      const unanswered = new Promise<never>((_, reject) => (giveUp = reject));
+      let patience: NodeJS.Timeout | undefined;
+      const cancel = (): void => {
+        source.cancel();
+        const error = new EbpfError("cancelled", `${verb}: cancelled, and not answered`, {});
+        patience = setTimeout(() => giveUp(error), CANCEL_MS);
+      };
       signal?.addEventListener("abort", cancel, { once: true });
       const progressToken = onProgress === undefined ? null : tokens++;
       const listener =
@@ -155,12 +165,19 @@ export function connectRpc(duplex: Duplex, { host, lastWords }: RpcOptions = {})
           ? undefined
           : connection.onProgress(progressType, progressToken!, onProgress);
       try {
-        return await connection.sendRequest(verb, params, progressToken, source.token);
+        const answer: Promise<ResultOf<typeof verb>> = connection.sendRequest(
+          verb,
+          params,
+          progressToken,
+          source.token,
+        );
+        return await Promise.race([answer, unanswered]);
       } catch (error) {
         throw reason ?? withHost(restored(verb, error, duplex), host);
       } finally {
         listener?.dispose();
         signal?.removeEventListener("abort", cancel);
+        clearTimeout(patience);
         source.dispose();
       }
     },

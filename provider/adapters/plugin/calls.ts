@@ -33,6 +33,7 @@ export function createCalls(): Calls {
         report(message, severity = "info") {
           if (calls.log !== undefined) lines.push(calls.log.write(urn, severity, message));
         },
+        explain: (text) => call.report(text),
         signal: abort.signal,
       };
       if (cancelled) abort.abort();
@@ -71,16 +72,7 @@ export function createCalls(): Calls {
 function overdue(thrown: unknown, message: string, name: string): unknown {
   const cause = thrown instanceof PartialError ? thrown.cause : thrown;
   if (!EbpfError.is(cause, "cancelled")) return thrown;
-  const { host } = cause.context;
-  const error = new EbpfError(
-    "cancelled",
-    message,
-    {},
-    {
-      ...(host === undefined ? {} : { host }),
-      remedy: `see to what is slow, or raise \`customTimeouts.${name}\``,
-      cause,
-    },
-  );
+  const remedy = `see to what is slow, or raise \`customTimeouts.${name}\``;
+  const error = new EbpfError("cancelled", `${message} (${cause.render()})`, {}, { remedy, cause });
   return thrown instanceof PartialError ? new PartialError(error, thrown.id, thrown.properties) : error;
 }

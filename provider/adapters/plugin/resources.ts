@@ -52,7 +52,7 @@ export function createResources(core: Core, calls: Calls) {
       return await calls.run(subject, (call) => work(kind, call));
     } catch (thrown) {
       if (!(thrown instanceof PartialError)) throw thrown;
-      throw new HalfDone(thrown.message, thrown.id, encode(kind, thrown.properties), autoRefresh);
+      throw new HalfDone(thrown.cause.render(), thrown.id, encode(kind, thrown.properties), autoRefresh);
     }
   }
 
