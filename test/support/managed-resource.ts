@@ -1,42 +1,32 @@
 /**
  * One resource as the engine handles it, without the engine: check, diff, create, update, read and delete in the
- * engine's order, on the dynamic provider that the state names. For scenarios that the CLI's three seconds a step
- * would make too slow; test/support/pulumi.ts drives the real engine.
+ * engine's order, in either mode (providers.ts). For scenarios that the CLI's three seconds a step would make too slow;
+ * test/support/pulumi.ts drives the real engine.
  */
 import assert from "node:assert/strict";
-import { provider } from "../../provider/adapters/dynamic";
-import { providerText } from "../../provider/adapters/provider-text";
 import { formatSpecId } from "../../provider/protocol/spec-id";
+import type { Mode } from "./modes";
+import { providerOf, type Properties, type ProviderUnderTest } from "./providers";
 
-type Properties = Record<string, unknown>;
-type Provider = ReturnType<typeof provider>;
-
-const providers = new Map<string, Promise<Provider>>();
-
-/** `settings` are stack configuration, e.g. `{ "ebpf:preview": "offline" }`; those of the first use count. */
-async function providerOf(kind: string): Promise<Provider> {
-  const found = providers.get(kind) ?? configured(kind);
-  providers.set(kind, found);
-  return found;
-}
-
-async function configured(kind: string): Promise<Provider> {
-  const made = provider(kind);
-  const config = { get: () => undefined, require: (key: string) => assert.fail(`no config ${key}`) };
-  await made.configure?.({ config } as unknown as Parameters<NonNullable<Provider["configure"]>>[0]);
-  return made;
-}
-
-/** What check refused: `property: reason`, one a line. */
+/** What check or a preview refused: `property: reason`, one a line. */
 export class CheckFailed extends Error {}
 
 export class ManagedResource {
+  private static mode: Mode = "dynamic";
+
   private constructor(
     readonly kind: string,
+    readonly name: string,
     readonly id: string,
     /** What the state would hold. */
     public state: Properties,
+    private readonly provider: ProviderUnderTest,
   ) {}
+
+  /** From now on, for a suite to begin with. */
+  static useMode(mode: Mode): void {
+    ManagedResource.mode = mode;
+  }
 
   static specId(kind: string, name: string): string {
     return formatSpecId({ project: "test", stack: "dev", kind, name });
@@ -44,49 +34,33 @@ export class ManagedResource {
 
   /** Fails with CheckFailed, or as the provider's create does. */
   static async create(kind: string, name: string, args: Properties): Promise<ManagedResource> {
-    const core = await providerOf(kind);
-    const inputs = await ManagedResource.check(
-      kind,
-      {},
-      { ...args, specId: ManagedResource.specId(kind, name) },
-    );
-    const { id, outs } = await core.create(inputs);
-    return new ManagedResource(kind, id, { ...outs, __provider: providerText(kind) });
-  }
-
-  static async check(kind: string, olds: Properties, news: Properties): Promise<Properties> {
-    const { inputs, failures } = await (await providerOf(kind)).check(olds, news);
-    if (failures !== undefined && failures.length > 0) {
-      throw new CheckFailed(failures.map(({ property, reason }) => `${property}: ${reason}`).join("\n"));
-    }
-    return inputs as Properties;
+    const provider = await providerOf(ManagedResource.mode, kind);
+    const inputs = await previewed(provider, name, { ...args, specId: ManagedResource.specId(kind, name) });
+    const { id, state } = await provider.create(name, inputs);
+    return new ManagedResource(kind, name, id, state, provider);
   }
 
   /** An update with new arguments; resolves to whether anything changed. Fails where the engine would replace. */
   async update(args: Properties): Promise<boolean> {
-    const core = await providerOf(this.kind);
-    const inputs = await ManagedResource.check(this.kind, this.state, {
-      ...args,
-      specId: this.state["specId"],
-    });
-    const { changes, replaces } = await core.diff(this.id, this.state, inputs);
-    assert.deepEqual(replaces ?? [], [], "an update, no replacement");
-    if (changes !== true) return false;
-    const { outs } = await core.update(this.id, this.state, inputs);
-    this.state = { ...outs, __provider: providerText(this.kind) };
+    const { provider, name, id, state } = this;
+    const inputs = await previewed(provider, name, { ...args, specId: state["specId"] }, { id, state });
+    const { changes, replaces } = await provider.diff(name, id, state, inputs);
+    assert.deepEqual(replaces, [], "an update, no replacement");
+    if (!changes) return false;
+    this.state = await provider.update(name, id, state, inputs);
     return true;
   }
 
   /** Reads the host into the state; resolves to the drift, or to null when nothing is there any more. */
   async refresh(): Promise<string[] | null> {
-    const { id, props } = await (await providerOf(this.kind)).read(this.id, this.state);
-    if (id === "") return null;
-    this.state = { ...props, __provider: providerText(this.kind) };
-    return this.state["drift"] as string[];
+    const found = await this.provider.read(this.name, this.id, this.state);
+    if (found === null) return null;
+    this.state = found;
+    return found["drift"] as string[];
   }
 
   async delete(): Promise<void> {
-    await (await providerOf(this.kind)).delete(this.id, this.state);
+    await this.provider.delete(this.name, this.id, this.state);
   }
 
   /** The Program's entrypoint as the SDK would lift it into an Attachment's `program`. */
@@ -109,4 +83,25 @@ export class ManagedResource {
     const { maps } = this.state["object"] as { maps: Record<string, Properties> };
     return { spec: this.state["specId"], map: name, ...maps[name] };
   }
+}
+
+/** The inputs as check leaves them, after all that a preview would refuse. */
+async function previewed(
+  provider: ProviderUnderTest,
+  name: string,
+  args: Properties,
+  current?: { id: string; state: Properties },
+): Promise<Properties> {
+  const { inputs, failures } = await provider.check(name, current?.state ?? {}, args);
+  if (failures.length > 0) {
+    throw new CheckFailed(failures.map(({ property, reason }) => `${property}: ${reason}`).join("\n"));
+  }
+  // the engine previews changes only
+  if (current !== undefined && !(await provider.diff(name, current.id, current.state, inputs)).changes) {
+    return inputs;
+  }
+  await provider.preview(name, inputs, current).catch(({ message }: Error) => {
+    throw new CheckFailed(message);
+  });
+  return inputs;
 }
