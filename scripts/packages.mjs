@@ -56,15 +56,21 @@ const forMachines = {
 
 const forDatabases = { postgresql: file("/usr/lib/postgresql") };
 
+const forPython = {
+  "python3-venv": () => succeeds("python3", ["-c", "import ensurepip, venv"]),
+};
+
 /**
  * @param machines whether virtual machines are wanted as well
  * @param databases whether a database server is
+ * @param python whether programs in Python are
  */
-export async function installPackages({ machines = false, databases = false }) {
+export async function installPackages({ machines = false, databases = false, python = false }) {
   const wanted = Object.entries({
     ...always,
     ...(machines ? forMachines : {}),
     ...(databases ? forDatabases : {}),
+    ...(python ? forPython : {}),
   });
   const present = await Promise.all(wanted.map(([, check]) => check()));
   const missing = wanted.filter((_, index) => !present[index]).map(([name]) => name);

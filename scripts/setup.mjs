@@ -23,7 +23,7 @@ export async function setUp({
   checkMachine();
   const unlock = await lock();
   try {
-    await installPackages({ machines, databases });
+    await installPackages({ machines, databases, python: languages.includes("python") });
     await checkBpf();
     if (!packagesInstalled()) {
       await step("install npm packages", () =>

@@ -20,12 +20,16 @@ export interface ProjectOptions {
   config?: Record<string, unknown>;
   /** Way to the provider. Default `dynamic`. */
   mode?: Mode;
+  /** Of a directory with a program that is not Node's: its Pulumi.yaml is kept. */
+  language?: "yaml" | "python" | "go";
   /** Name of the project. Default `test`. */
   name?: string;
   /** Name of the stack. Default `dev`. */
   stack?: string;
   /** Added to the environment of every command. */
   env?: NodeJS.ProcessEnv;
+  /** Put first on PATH, such as a virtual environment's `bin`. */
+  path?: string;
   /** State directory of another project, to share its backend. */
   backend?: string;
 }
@@ -92,6 +96,7 @@ export class PulumiProject {
     const directory = mkdtempSync(join(tmpdir(), `${temporaryPrefix}project-`));
     const backend = options.backend ?? join(directory, ".state");
     const environment = { ...(await baseEnvironment(directory, backend)), ...options.env };
+    if (options.path !== undefined) environment["PATH"] = `${options.path}${delimiter}${environment["PATH"]}`;
     const project = new PulumiProject(directory, environment, name, stack, backend);
     try {
       for (const folder of [backend, join(directory, ".home"), join(directory, ".tmp")]) {
@@ -103,11 +108,13 @@ export class PulumiProject {
           recursive: true,
           filter: (path) => !path.endsWith("node_modules"),
         });
-      project.write("package.json", JSON.stringify({ name, private: true, main: "index.ts" }));
-      project.write("tsconfig.json", JSON.stringify({ compilerOptions: compilerOptions }));
       await installPackage(directory);
-      project.mode = options.mode ?? "dynamic";
-      project.writeProject();
+      if (options.language === undefined) {
+        project.write("package.json", JSON.stringify({ name, private: true, main: "index.ts" }));
+        project.write("tsconfig.json", JSON.stringify({ compilerOptions: compilerOptions }));
+        project.mode = options.mode ?? "dynamic";
+        project.writeProject();
+      }
       await project.pulumi("stack", "init", stack, "--non-interactive");
       project.salt = readFileSync(project.configFile, "utf8");
       project.configure(config);
@@ -229,7 +236,9 @@ const compilerOptions = {
 
 async function baseEnvironment(directory: string, backend: string): Promise<NodeJS.ProcessEnv> {
   const { engineDirectory } = await import("../../scripts/engine.mjs");
-  const path = [engineDirectory(), dirname(process.execPath), process.env["PATH"]].join(delimiter);
+  const { languageDirectory } = await import("../../scripts/languages.mjs");
+  const engine = [...new Set([engineDirectory(), languageDirectory()])];
+  const path = [...engine, dirname(process.execPath), process.env["PATH"]].join(delimiter);
   const { SSH_AUTH_SOCK: _, ...inherited } = process.env;
   return {
     ...inherited,
