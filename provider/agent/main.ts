@@ -32,7 +32,10 @@ async function main(command: string | undefined): Promise<number> {
       );
       await session.close();
       process.stdout.write(`${JSON.stringify(results)}\n`);
-      for (const { error } of results) if (error !== undefined) log(EbpfError.fromWire(error).render());
+      for (const { id, notes = [], error } of results) {
+        for (const note of notes) log(`${id}: ${note}`);
+        if (error !== undefined) log(EbpfError.fromWire(error).render());
+      }
       return results.every(({ restored }) => restored) ? 0 : 1;
     }
     case "probe":

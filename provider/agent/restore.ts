@@ -31,8 +31,8 @@ export async function restore(
   }
   for (const { spec, inputs, incarnation } of inOrder(records)) {
     try {
-      await apply({ spec, inputs, incarnation });
-      results.push({ id: spec.id, restored: true });
+      const { notes } = await apply({ spec, inputs, incarnation });
+      results.push({ id: spec.id, restored: true, ...(notes.length === 0 ? {} : { notes }) });
     } catch (error) {
       results.push({ id: spec.id, restored: false, error: EbpfError.from(error).toWire() });
     }

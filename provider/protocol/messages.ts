@@ -207,5 +207,7 @@ export interface TestRunResult {
 export interface RestoreResult {
   id: string;
   restored: boolean;
+  /** What a user should know of it; absent when there is nothing. */
+  notes?: string[];
   error?: WireError;
 }

@@ -4,7 +4,7 @@ import path from "node:path";
 import { type AttachType, LinkHandle, isErrno, isOnFileSystem, queryCgroup } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { CgroupAttach, CgroupHook } from "../../protocol/hooks";
-import { checkProgramType, detachLink, detached, updateLink } from "./findings";
+import { detachLink, detached, updateLink } from "./findings";
 import type { HookFile, HookScope } from "./hook";
 
 export const CGROUP_HOOKS: Record<CgroupAttach, { attachType: AttachType; programType: string }> = {
@@ -32,12 +32,11 @@ const describe = ({ attach, path }: CgroupHook): string => `${attach} of cgroup 
 
 export const cgroup: HookFile<CgroupHook> = {
   type: "cgroup",
-  programTypes: [...new Set(Object.values(CGROUP_HOOKS).map(({ programType }) => programType))],
+  programTypes: ({ attach }) => [CGROUP_HOOKS[attach].programType],
   exchange: "update",
   describe,
 
-  plan(scope, hook, program, mine) {
-    const problems = checkProgramType(describe(hook), [CGROUP_HOOKS[hook.attach].programType], program);
+  plan(scope, hook, _program, mine, { problems }) {
     if (!scope.kernelAtLeast(5, 7)) problems.push(tooOld(scope, hook));
     try {
       checkCgroup(hook.path);
@@ -46,7 +45,6 @@ export const cgroup: HookFile<CgroupHook> = {
     } catch (error) {
       problems.push(EbpfError.from(error));
     }
-    return { problems, warnings: [] };
   },
 
   transition(previous, _applied, next) {

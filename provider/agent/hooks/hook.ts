@@ -62,8 +62,8 @@ export type Transition = "keep" | "move" | "clone" | "gap";
 
 export interface HookFile<H extends Hook = Hook> {
   readonly type: H["type"];
-  /** Program types that the hook takes, in the kernel's spelling. */
-  readonly programTypes: readonly string[];
+  /** Program types that it takes, in the kernel's spelling. */
+  programTypes(hook: H): readonly string[];
   /**
    * How a live attachment takes another program: `update` exchanges it in place; `reattach` attaches a second one
    * and drops the first, both run for an instant.
@@ -71,8 +71,17 @@ export interface HookFile<H extends Hook = Hook> {
   readonly exchange: "update" | "reattach";
   /** The hook in words, for messages: `xdp on eth0`. */
   describe(hook: H): string;
-  /** Everything that would make attach fail, as far as looking can tell. `mine` is what is attached already. */
-  plan(scope: HookScope, hook: H, program: ProgramHandle | null, mine: LinkRecord | null): Findings;
+  /**
+   * Adds everything else that would make attach fail, as far as looking can tell. `mine` is what is attached already.
+   * Absent: nothing else would.
+   */
+  plan?(
+    scope: HookScope,
+    hook: H,
+    program: ProgramHandle | null,
+    mine: LinkRecord | null,
+    findings: Findings,
+  ): void;
   transition(previous: H, applied: LinkRecord, next: H, seen: Seen): Transition;
   attach(scope: HookScope, hook: H, program: ProgramHandle): Attached;
   /** `link` is null for netlink attachments, and where the pin is gone. */

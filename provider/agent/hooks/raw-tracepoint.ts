@@ -2,22 +2,18 @@
 import { LinkHandle, isErrno } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { RawTracepointHook } from "../../protocol/hooks";
-import { checkProgramType, detached } from "./findings";
+import { detached } from "./findings";
 import type { HookFile } from "./hook";
 
 const describe = ({ name }: RawTracepointHook): string => `raw tracepoint ${name}`;
 
 export const rawTracepoint: HookFile<RawTracepointHook> = {
   type: "rawTracepoint",
-  programTypes: ["raw_tracepoint", "raw_tracepoint_writable"],
+  programTypes: () => ["raw_tracepoint", "raw_tracepoint_writable"],
   exchange: "reattach",
   describe,
 
   // the kernel has no list of names to ask: attaching is the only test, and it would run the program
-  plan(_scope, hook, program) {
-    return { problems: checkProgramType(describe(hook), this.programTypes, program), warnings: [] };
-  },
-
   transition(previous, _applied, next) {
     return previous.name === next.name ? "keep" : "move";
   },

@@ -10,7 +10,7 @@ import { attachTc, createClsact, destroyClsact, detachTc, interfaceName, isErrno
 import { EbpfError } from "../../errors";
 import type { TcHook } from "../../protocol/hooks";
 import { ensureDirectory, removeIfThere, writeAtomically } from "../durable-file";
-import { checkProgramType, detached, findInterface } from "./findings";
+import { detached, findInterface } from "./findings";
 import type { HookFile, HookScope } from "./hook";
 import { describeTarget, ifindexIfThere, ifindexOf, inNetns, sameTarget } from "./netns";
 
@@ -19,17 +19,13 @@ const describe = (hook: TcHook): string =>
 
 export const tc: HookFile<TcHook> = {
   type: "tc",
-  programTypes: ["sched_cls"],
+  programTypes: () => ["sched_cls"],
   exchange: "update",
   describe,
 
-  plan(scope, hook, program, mine) {
-    const findings = {
-      problems: checkProgramType(describe(hook), this.programTypes, program),
-      warnings: [] as string[],
-    };
+  plan(scope, hook, _program, mine, findings) {
     const ifindex = findInterface(hook, findings);
-    if (ifindex === null) return findings;
+    if (ifindex === null) return;
     const running = programAt(hook, ifindex);
     const isMine =
       mine !== null &&
@@ -37,7 +33,6 @@ export const tc: HookFile<TcHook> = {
       mine.facts.priority === hook.priority &&
       mine.facts.handle === hook.handle;
     if (running !== undefined && !isMine) findings.problems.push(owned(scope, hook, running));
-    return findings;
   },
 
   transition(previous, _applied, next) {

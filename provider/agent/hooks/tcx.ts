@@ -2,7 +2,7 @@
 import { LinkHandle, isErrno, queryTcx } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { TcHook, TcxHook } from "../../protocol/hooks";
-import { checkProgramType, detachLink, detached, findInterface, updateLink } from "./findings";
+import { detachLink, detached, findInterface, updateLink } from "./findings";
 import type { HookFile, HookScope } from "./hook";
 import { describeTarget, ifindexIfThere, ifindexOf, inNetns, sameTarget } from "./netns";
 import { brokenOrder, kernelAnchor, rivalFor } from "./tcx-order";
@@ -14,19 +14,15 @@ const describe = (hook: TcxHook): string => `tcx ${hook.direction} of ${describe
 
 export const tcx: HookFile<TcxHook> = {
   type: "tcx",
-  programTypes: ["sched_cls"],
+  programTypes: () => ["sched_cls"],
   exchange: "update",
   describe,
 
-  plan(scope, hook, program, mine) {
-    const findings = {
-      problems: checkProgramType(describe(hook), this.programTypes, program),
-      warnings: [] as string[],
-    };
+  plan(scope, hook, program, mine, findings) {
     const { problems } = findings;
     if (!scope.kernelAtLeast(6, 6)) problems.push(tooOld(scope, hook));
     const ifindex = findInterface(hook, findings);
-    if (ifindex === null || !scope.kernelAtLeast(6, 6)) return findings;
+    if (ifindex === null || !scope.kernelAtLeast(6, 6)) return;
     const rival = rivalFor(scope, hook);
     if (rival !== null) problems.push(rival);
     try {
@@ -40,7 +36,6 @@ export const tcx: HookFile<TcxHook> = {
     } catch (error) {
       problems.push(EbpfError.from(error));
     }
-    return findings;
   },
 
   transition(previous, _applied, next, seen) {

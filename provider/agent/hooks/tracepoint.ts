@@ -2,7 +2,7 @@
 import { attachTracepoint, isErrno, type LinkHandle, type ProgramHandle, tracepointId } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { TracepointHook } from "../../protocol/hooks";
-import { checkProgramType, detached } from "./findings";
+import { detached } from "./findings";
 import type { HookFile, HookScope } from "./hook";
 
 /** How long the kernel may take to let go of a link, and the pause between two looks. */
@@ -23,12 +23,11 @@ function names({ event }: TracepointHook): [string, string] {
 
 export const tracepoint: HookFile<TracepointHook> = {
   type: "tracepoint",
-  programTypes: ["tracepoint"],
+  programTypes: () => ["tracepoint"],
   exchange: "reattach",
   describe,
 
-  plan(scope, hook, program) {
-    const problems = checkProgramType(describe(hook), this.programTypes, program);
+  plan(scope, hook, _program, _mine, { problems }) {
     if (!scope.kernelAtLeast(5, 15)) {
       const details = { feature: "perf link", minimumKernel: "5.15", hostKernel: scope.kernel };
       const remedy = "use rawTracepoint, which needs Linux 4.17";
@@ -46,7 +45,6 @@ export const tracepoint: HookFile<TracepointHook> = {
     } catch (error) {
       problems.push(EbpfError.from(error));
     }
-    return { problems, warnings: [] };
   },
 
   transition(previous, _applied, next) {

@@ -3,8 +3,8 @@ import { LinkHandle, type ProgramHandle, type XdpMode, interfaceName, isErrno, q
 import { EbpfError } from "../../errors";
 import type { XdpHook } from "../../protocol/hooks";
 import type { LinkRecord } from "../records";
-import { checkProgramType, detachLink, detached, findInterface, updateLink } from "./findings";
-import type { Attached, Findings, HookFile, HookScope, Seen, Transition } from "./hook";
+import { detachLink, detached, findInterface, updateLink } from "./findings";
+import type { Attached, HookFile, HookScope, Seen, Transition } from "./hook";
 import { redirects, vethsWithoutNapi } from "./veth-napi";
 import { describeTarget, ifindexIfThere, ifindexOf, inNetns, sameTarget } from "./netns";
 
@@ -12,19 +12,15 @@ const describe = (hook: XdpHook): string => `xdp on ${describeTarget(hook)}`;
 
 export const xdp: HookFile<XdpHook> = {
   type: "xdp",
-  programTypes: ["xdp"],
+  programTypes: () => ["xdp"],
   exchange: "update",
   describe,
 
-  plan(scope, hook, program, mine): Findings {
-    const findings: Findings = {
-      problems: checkProgramType(describe(hook), this.programTypes, program),
-      warnings: [],
-    };
+  plan(scope, hook, program, mine, findings) {
     if (!scope.kernelAtLeast(5, 9)) findings.problems.push(tooOld(scope, hook));
     if (hook.mode === "offload") findings.problems.push(notForCard(scope, hook));
     const ifindex = findInterface(hook, findings);
-    if (ifindex === null) return findings;
+    if (ifindex === null) return;
     if (program !== null && redirects(program)) {
       const deaf = inNetns(hook, vethsWithoutNapi);
       const names = deaf.join(", ");
@@ -41,7 +37,6 @@ export const xdp: HookFile<XdpHook> = {
       if (mine !== null && mine.facts.ifindex === ifindex && mine.facts.mode === mode) continue;
       findings.problems.push(owned(scope, hook, id, mode));
     }
-    return findings;
   },
 
   transition(previous, applied, next, seen): Transition {

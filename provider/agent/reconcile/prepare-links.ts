@@ -6,7 +6,8 @@ import type { ProgramHandle } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { Hook } from "../../protocol/hooks";
 import type { LinkPart, ProgramRef } from "../../protocol/spec";
-import type { Seen } from "../hooks/hook";
+import { checkProgramType } from "../hooks/findings";
+import type { Findings, Seen } from "../hooks/hook";
 import { hookFile, hookOnKernel } from "../hooks/registry";
 import { hookScope } from "../hooks/scope";
 import { pinPath } from "../layout";
@@ -34,7 +35,9 @@ export async function prepareLink(preparation: Preparation, part: LinkPart): Pro
   const live = lookAt(preparation, part.name, hook);
   const mine = live?.seen.attached === true && live.hook.type === hook.type ? live.applied : null;
   const current = mine === null ? null : { ...mine, programId: live!.seen.programId };
-  const findings = file.plan(scope, hook, program, current);
+  const misfits = checkProgramType(file.describe(hook), file.programTypes(hook), program);
+  const findings: Findings = { problems: misfits, warnings: [] };
+  file.plan?.(scope, hook, program, current, findings);
   problems.push(...findings.problems);
   for (const warning of findings.warnings) preparation.warn(part.name, warning);
   if (findings.problems.length > 0 || program === null) return;
@@ -226,7 +229,7 @@ function followLinks(preparation: Preparation, other: Record, stray: number[]): 
     const file = hookFile(hook.type);
     const where = `${file.describe(hook)} of ${other.id}`;
     const { type, id } = next.handle.info();
-    if (!file.programTypes.includes(type)) {
+    if (!file.programTypes(hook).includes(type)) {
       problems.push(
         new EbpfError(
           "conflict",

@@ -77,6 +77,23 @@ describe("xdp", function () {
     );
   });
 
+  it("is restored with a note on what judged meanwhile", async () => {
+    const { agent } = host;
+    const { links } = await agent.apply(linkSpec(xdp("generic")));
+    execFileSync("bpftool", ["link", "detach", "id", String(links.link!.linkId)]);
+    assert.deepEqual(shown(), []);
+    assert.deepEqual(await agent.call("restore", { ids: [linkId] }), [
+      {
+        id: linkId,
+        restored: true,
+        notes: [
+          `xdp on veth0 in network namespace ${network.name} was detached; it is attached anew, nothing judged in between`,
+        ],
+      },
+    ]);
+    assert.deepEqual(mode(), ["generic"]);
+  });
+
   it("takes another entrypoint where it stands", async () => {
     const { agent } = host;
     const first = await agent.apply(linkSpec(xdp("generic")));
