@@ -4,11 +4,12 @@ import { type Diff, diffInputs } from "../diff";
 import type { Properties } from "../state";
 import { UNKNOWN } from "../../resources/unknown";
 import { unknownPaths } from "../unknowns";
-import { type FleetInputs, hostsText, isFleet, membersOf, namesOf, type Targets, versionOf } from "./targets";
+import type { FleetState } from "./state";
+import { type FleetInputs, hostsText, isBehind, isFleet, membersOf, namesOf, versionOf } from "./targets";
 
 export interface FleetDiff extends Diff {
   /** What the paths do not say, for a person. */
-  note?: string;
+  notes?: string[];
 }
 
 /** One of the two at least is a fleet's; `olds` are outputs. */
@@ -23,15 +24,22 @@ export function diffFleet(
   const known = connection === UNKNOWN && isFleet(olds) ? rest : news;
   const diff = diffInputs(definition, olds, known, ignoreChanges);
   if (isFleet(olds) !== isFleet(known)) return replacing(diff);
-  if (diff.changes || unknownPaths(known).length > 0) return diff;
+  if (unknownPaths(known).length > 0) return diff;
   const inputs = known as unknown as FleetInputs;
-  const targets = olds["targets"] as Targets;
+  const { targets, hosts } = olds as unknown as FleetState;
   const desired = versionOf(definition, inputs);
   const members = membersOf(inputs.hosts);
-  const behind = members.filter(({ name }) => targets[name]?.digest !== desired);
-  if (behind.length === 0) return diff;
-  const note = `${behind.length} of ${hostsText(members.length)} do not have this version: ${namesOf(behind)}`;
-  return { changes: true, replaces: [], paths: { targets: "update" }, note };
+  const names = new Set(members.map(({ name }) => name));
+  const behind = members.filter(({ name }) => isBehind(targets[name], desired));
+  const leaving = membersOf(hosts).filter(({ name }) => !names.has(name) && targets[name] !== undefined);
+  const notes = [
+    ...(behind.length === 0 || behind.length === members.length
+      ? []
+      : [`${behind.length} of ${hostsText(members.length)} to change: ${namesOf(behind)}`]),
+    ...(leaving.length === 0 ? [] : [`${hostsText(leaving.length)} to leave: ${namesOf(leaving)}`]),
+  ];
+  const paths: Diff["paths"] = behind.length > 0 && !diff.changes ? { targets: "update" } : diff.paths;
+  return { ...diff, changes: Object.keys(paths).length > 0, paths, notes };
 }
 
 /** One host and many are two things with one name on the hosts: the new one adopts what the old one left. */

@@ -18,7 +18,7 @@ import { diffFleet } from "./diff";
 import { planFleet } from "./plan";
 import { readFleet } from "./read";
 import { fleetStateOf } from "./state";
-import { type FleetInputs, isFleet, membersOf, type Targets, versionOf } from "./targets";
+import { type FleetInputs, isBehind, isFleet, membersOf, type Targets, versionOf } from "./targets";
 import { updateFleet } from "./update";
 
 export interface FleetTools {
@@ -73,8 +73,8 @@ export class FleetLifecycle {
     report: Call["report"],
   ): Diff {
     if (isFleet(olds)) fleetStateOf(definition.kind, id, olds);
-    const { note, ...diff } = diffFleet(definition, olds, news, ignoreChanges);
-    if (note !== undefined) report(`${id.slice(id.lastIndexOf("/") + 1)}: ${note}`);
+    const { notes = [], ...diff } = diffFleet(definition, olds, news, ignoreChanges);
+    for (const note of notes) report(`${id.slice(id.lastIndexOf("/") + 1)}: ${note}`);
     return diff;
   }
 
@@ -152,7 +152,7 @@ function diffOfInputs(
   const behind =
     targets === undefined
       ? versionOf(definition, olds) !== desired
-      : after!.some(({ name }) => targets[name]?.digest !== desired || targets[name].drift.length > 0);
+      : after!.some(({ name }) => isBehind(targets[name], desired));
   const drifted = ((olds["drift"] as string[] | undefined) ?? []).length > 0;
   return { changes: joined || behind || drifted };
 }

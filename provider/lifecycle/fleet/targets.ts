@@ -66,6 +66,11 @@ export function versionOf(definition: ResourceDefinition, inputs: object): strin
   return digestOf(version as object).slice(0, DIGEST_LENGTH);
 }
 
+/** Whether an update has something to do on a host. */
+export function isBehind(target: Target | undefined, desired: string): boolean {
+  return target === undefined || target.digest !== desired || target.drift.length > 0;
+}
+
 /** `edge-1, edge-2 and 12 more`. */
 export function namesOf(members: readonly { name: string }[]): string {
   const names = members.map(({ name }) => name);

@@ -11,6 +11,7 @@ import { addedBy, alikeInAll, driftOf, type FleetState } from "./state";
 import {
   type FleetInputs,
   hostsText,
+  isBehind,
   type Member,
   membersOf,
   namesOf,
@@ -39,9 +40,7 @@ export async function updateFleet(
   const before: Targets = olds?.targets ?? {};
   const todo = members
     .map((member) => ({ member, before: before[member.name] }))
-    .filter(
-      ({ before: target }) => target === undefined || target.digest !== digest || target.drift.length > 0,
-    );
+    .filter(({ before: target }) => isBehind(target, digest));
   const incarnation = randomUUID();
   const plan = { definition, id, inputs, todo, total: members.length, incarnation };
   const { outcomes, stopped } = await new RollOut(tools, plan).run();

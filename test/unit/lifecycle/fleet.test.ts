@@ -198,7 +198,7 @@ describe("a fleet", () => {
       };
       const diff = hosts.lifecycle().diff(kind, id, state, inputs);
       assert.deepEqual(diff, { changes: true, replaces: [], paths: { targets: "update" } });
-      assert.deepEqual(hosts.reports, ["web: 1 of 5 hosts do not have this version: edge-3"]);
+      assert.deepEqual(hosts.reports, ["web: 1 of 5 hosts to change: edge-3"]);
     });
 
     it("applies to hosts that joined and removes from hosts that left", async () => {
