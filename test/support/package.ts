@@ -5,13 +5,26 @@
  * Does not own: building dist/ (scripts/build.mjs).
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { run } from "./command.js";
 
 const root = resolve(__dirname, "../..");
 const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pulumi-ebpf");
+
+const KEPT_MS = 2 * 24 * 3600 * 1000;
 
 interface Manifest {
   dependencies: Record<string, string>;
@@ -55,9 +68,21 @@ async function makeTemplate(): Promise<string> {
       mkdirSync(own);
       await run(["tar", "xzf", tarball, "-C", own, "--strip-components=1"]);
     });
+    removeUnused([base, packed]);
     return packed;
   } finally {
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Every change of dist/ makes another copy: those that no run has used for some days go. */
+function removeUnused(used: string[]): void {
+  const now = new Date();
+  for (const directory of used) utimesSync(directory, now, now);
+  for (const name of readdirSync(cache).filter((entry) => entry.startsWith("packages-"))) {
+    const directory = join(cache, name);
+    const time = statSync(directory, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (now.getTime() - time > KEPT_MS) rmSync(directory, { recursive: true, force: true });
   }
 }
 
