@@ -23,6 +23,7 @@ export class Host {
   /** Rows of the one map that the host has: u32 → u64. */
   readonly counters = new Map<number, number>();
   kernel = "6.1.0";
+  onApply = (): unknown => undefined;
   planned: Partial<PlanResult> = {};
   /** Thrown by the verb, before or after it took effect. */
   failure: { verb: Verb | "dial"; error: EbpfError; after?: boolean } | undefined;
@@ -80,6 +81,7 @@ export class Host {
         else this.previous.delete(applied.spec.id);
         this.records.set(applied.spec.id, applied);
         this.drift = [];
+        this.onApply();
         return this.status(applied);
       }
       case "observe": {
