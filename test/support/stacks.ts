@@ -1,0 +1,98 @@
+/**
+ * Several stacks of examples/firewall on one PostgreSQL, each with hosts of its own, run by the scripts of
+ * examples/gitops as CI jobs would run them.
+ *
+ * Owns: their making, and running a script. Does not own: what is measured or asserted.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type CommandResult, run } from "./command.js";
+import { Lab } from "./lab.js";
+import type { NetnsHost } from "./netns-host.js";
+import { Postgres } from "./postgres.js";
+import { PulumiProject } from "./pulumi.js";
+
+const root = resolve(__dirname, "../..");
+
+export class Stacks {
+  private constructor(
+    readonly names: readonly string[],
+    /** Hosts of each stack. */
+    readonly hosts: Readonly<Record<string, NetnsHost[]>>,
+    readonly project: PulumiProject,
+    readonly postgres: Postgres,
+    private readonly lab: Lab,
+    /** What each stack's file must keep. */
+    private readonly salts: Readonly<Record<string, string>>,
+  ) {}
+
+  /** `{ a: 5, b: 5 }`: how many hosts each stack has. */
+  static async create(sizes: Readonly<Record<string, number>>): Promise<Stacks> {
+    const names = Object.keys(sizes);
+    const postgres = await Postgres.start();
+    const lab = await Lab.create({ hosts: Object.values(sizes).reduce((sum, size) => sum + size, 0) });
+    let next = 0;
+    const hosts = Object.fromEntries(
+      Object.entries(sizes).map(([name, size]) => [name, lab.hosts.slice(next, (next += size))]),
+    );
+    const [first = ""] = names;
+    const project = await PulumiProject.create({
+      program: { directory: join(root, "examples/firewall") },
+      name: "firewall",
+      stack: first,
+      env: { PULUMI_BACKEND_URL: postgres.url, LOCK_SECONDS: "1" },
+    });
+    for (const name of names.slice(1)) await project.pulumi("stack", "init", name, "--non-interactive");
+    const salts = Object.fromEntries(names.map((name) => [name, saltIn(project, name)]));
+    const stacks = new Stacks(names, hosts, project, postgres, lab, salts);
+    for (const name of names) stacks.configure(name);
+    return stacks;
+  }
+
+  /** Another sample rate is another program on every host. */
+  configure(stack: string, sampleRate = 100): void {
+    const hosts = this.hosts[stack]!.map(({ connection }, index) => ({
+      name: `${stack}-${index}`,
+      connection,
+      interface: "eth0",
+    }));
+    const rules = [{ network: "203.0.113.0/24", action: "DROP" }];
+    const config = { "firewall:hosts": hosts, "firewall:rules": rules, "firewall:sampleRate": sampleRate };
+    const file = `Pulumi.${stack}.yaml`;
+    this.project.write(file, `${this.salts[stack]}config: ${JSON.stringify(config)}\n`);
+  }
+
+  /** A script of examples/gitops, or `pulumi` itself; its exit status is not looked at. */
+  run(script: "stacks" | "stack-job" | "pulumi", ...words: string[]): Promise<CommandResult> {
+    const { directory: cwd, environment: env } = this.project;
+    return run([this.file(script), ...words], { cwd, env, check: false, timeoutSeconds: 600 });
+  }
+
+  /** The same in the background; its id is the process's own. */
+  spawn(script: "stacks" | "stack-job" | "pulumi", ...words: string[]): ChildProcess {
+    const { directory: cwd, environment: env } = this.project;
+    return spawn(this.file(script), words, { cwd, env, stdio: "ignore" });
+  }
+
+  /** Keys of the locks that a stack has in the database. */
+  locksOf(stack: string): Promise<string[]> {
+    return this.postgres.query(`select key from pulumi_state where key like '%/locks/%/${stack}/%'`);
+  }
+
+  async destroy(): Promise<void> {
+    await this.lab.destroy();
+    this.project.dispose();
+    await this.postgres.stop();
+  }
+
+  private file(script: string): string {
+    return script === "pulumi" ? script : join(root, "examples/gitops", script);
+  }
+}
+
+/** What the engine needs to read a stack's secrets: it wrote that line itself. */
+function saltIn({ directory }: PulumiProject, stack: string): string {
+  const text = readFileSync(join(directory, `Pulumi.${stack}.yaml`), "utf8");
+  return /^encryptionsalt: .*\n/m.exec(text)![0];
+}
