@@ -7,6 +7,8 @@ const edge = new ebpf.Provider("edge", {
   connection: { host: "edge-1.example.net", user: "deploy" },
   preview: "host",
 });
+
+new ebpf.Map("counters", { type: "percpu_array", value: "u64", maxEntries: 16 }, { provider: edge });
 // end
 
 // example: Program
@@ -24,9 +26,11 @@ const sessions = new ebpf.Map("sessions", {
   connection: { host: "edge-1.example.net" },
   type: "lru_hash",
   key: "ipv4",
-  value: "{ packets: u64, bytes: u64 }",
+  value: { packets: "u64", bytes: "u64" },
   maxEntries: 65_536,
 });
+
+export const { ref: sharedSessions } = sessions;
 // end
 
 // example: MapEntries
