@@ -21,7 +21,7 @@ import { EbpfError } from "../../errors";
 import { type Call, type ChangeKind, isUnreachable, PartialError, type Properties } from "../../lifecycle";
 import { formatSpecId, parseSpecId } from "../../protocol/spec-id";
 import type { Connection } from "../../transport/connection";
-import { unfitAssets } from "../wire";
+import { secret, unfitAssets } from "../wire";
 import type { Calls, Subject } from "./calls";
 import type { Core } from "./core";
 import { withSecrets } from "./secrets";
@@ -67,14 +67,17 @@ export function createResources(core: Core, calls: Calls) {
     return toStruct(definition === undefined ? inputs : withSecrets(definition.inputs, inputs));
   }
 
-  /** What the Node SDK sends, and other languages leave to us. */
-  function completed(urn: Urn, kind: string, news: Properties): Properties {
+  /** With what the Node SDK sends and other languages leave to us; without what an import has of check's own. */
+  function completed(urn: Urn, kind: string, given: Properties): Properties {
     const { project, stack, name } = urn;
     const { owner } = config;
     const specId = formatSpecId({ ...(owner === undefined ? {} : { owner }), project, stack, kind, name });
-    const connection =
-      news["hosts"] !== undefined || core.connection === undefined ? {} : { connection: core.connection };
-    return { specId, ...connection, ...news };
+    const definition = core.definitionOf(kind);
+    const computed = definition === undefined ? {} : definition.preview(undefined, undefined);
+    const news = Object.fromEntries(Object.entries(given).filter(([property]) => !(property in computed)));
+    const { connection = null, hosts = null } = news;
+    const lacksPlace = connection === null && hosts === null && core.connection !== undefined;
+    return { specId, ...news, ...(lacksPlace ? { connection: core.connection } : {}) };
   }
 
   return {
@@ -195,8 +198,16 @@ export function createResources(core: Core, calls: Calls) {
   /** Import sends no properties at all; `get` those that it was given, and may read another stack's. */
   async function lookUp(urn: string, kind: string, id: string, given: Properties | undefined, call: Call) {
     if (given === undefined) refuseForeign(parseUrn(urn), kind, id, config.owner);
-    return lifecycle.find(kind, id, given?.["connection"] as Connection | undefined, call);
+    const found = await lifecycle.find(kind, id, given?.["connection"] as Connection | undefined, call);
+    if (found === null) return null;
+    return { inputs: withHiddenGlobals(found.inputs), outputs: withHiddenGlobals(found.outputs) };
   }
+}
+
+/** A host does not know which of them are secret. */
+function withHiddenGlobals(properties: Properties): Properties {
+  const { globals } = properties;
+  return globals === undefined ? properties : { ...properties, globals: secret(globals) };
 }
 
 /** Two stacks that manage one thing on a host would undo each other's work. */
