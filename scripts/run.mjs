@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { setUp } from "./setup.mjs";
 import { root, SetupError } from "./step.mjs";
 
-/** `file` is relative to the clone. The exit status is the program's. */
-export async function runAfterSetUp(name, file, args = []) {
+/** `file` is relative to the clone, `options` are set-up's. The exit status is the program's. */
+export async function runAfterSetUp(name, file, args = [], options = {}) {
   try {
-    await setUp();
+    await setUp(options);
     const words = ["--require", "tsx/cjs", join(root, file), ...args];
     const child = spawn(process.execPath, words, { cwd: root, stdio: "inherit" });
     // the terminal sends Ctrl-C to both; the program takes its hosts down and ends

@@ -15,6 +15,13 @@ import { PulumiProject } from "./pulumi.js";
 
 const root = resolve(__dirname, "../..");
 
+/** Seconds: of the clock, of all processors in programs and in the kernel. */
+export interface Times {
+  real: number;
+  user: number;
+  system: number;
+}
+
 export class Stacks {
   private constructor(
     readonly names: readonly string[],
@@ -73,6 +80,29 @@ export class Stacks {
   spawn(script: "stacks" | "stack-job" | "pulumi", ...words: string[]): ChildProcess {
     const { directory: cwd, environment: env } = this.project;
     return spawn(this.file(script), words, { cwd, env, stdio: "ignore" });
+  }
+
+  /** In the background, with the seconds it took. Fails unless it ends well. */
+  spawnTimed(script: "stacks", ...words: string[]): { pid: number; ended: Promise<Times> } {
+    const { directory: cwd, environment: env } = this.project;
+    // `time` counts all descendants that were waited for
+    const timed = `TIMEFORMAT='%R %U %S'; time "$@" > /dev/null 2>&1`;
+    const child = spawn("bash", ["-c", timed, "bash", this.file(script), ...words], {
+      cwd,
+      env,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let text = "";
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    const ended = new Promise<Times>((done, fail) => {
+      child.once("error", fail);
+      child.once("close", (code) => {
+        const [real, user, system] = text.trim().split(" ").map(Number);
+        if (code === 0) done({ real: real!, user: user!, system: system! });
+        else fail(new Error(`${script} ${words.join(" ")}: exit status ${code}`));
+      });
+    });
+    return { pid: child.pid!, ended };
   }
 
   /** Keys of the locks that a stack has in the database. */

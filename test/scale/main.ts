@@ -1,0 +1,106 @@
+/**
+ * `npm run scale`: what a host costs the machine that runs Pulumi, for one stack and for several at once, with the state on
+ * PostgreSQL. The figures of docs/scale.md come from here; run it on a machine that does nothing else.
+ *
+ * Owns: the shapes and the table. Does not own: the stacks (test/support/stacks.ts).
+ */
+import { readFileSync, readdirSync } from "node:fs";
+import { Stacks } from "../support/stacks.js";
+
+const shapes: Record<string, number>[] = [{ one: 5 }, { one: 20 }, { north: 5, east: 5, south: 5, west: 5 }];
+
+interface Cost {
+  /** Wall clock. */
+  seconds: number;
+  /** Of all processors, engine and provider and program together. */
+  cpuSeconds: number;
+  /** Most that all processes of the job took together, shared pages counted once. */
+  megabytes: number;
+}
+
+async function main(): Promise<void> {
+  console.log("stacks × hosts  operation        seconds  CPU s  CPU s/host  MB    MB/host");
+  for (const shape of shapes) {
+    const stacks = await Stacks.create(shape);
+    try {
+      await measureAll(stacks, shape);
+    } finally {
+      await stacks.destroy();
+    }
+  }
+}
+
+async function measureAll(stacks: Stacks, shape: Record<string, number>): Promise<void> {
+  const hosts = Object.values(shape).reduce((sum, size) => sum + size, 0);
+  const label = `${stacks.names.length} × ${hosts / stacks.names.length}`;
+  const measure = async (title: string, verb: string): Promise<void> => {
+    const { seconds, cpuSeconds, megabytes } = await costOf(stacks, verb);
+    const cells = [
+      label.padEnd(14),
+      title.padEnd(15),
+      seconds.toFixed(1).padStart(8),
+      cpuSeconds.toFixed(1).padStart(6),
+      (cpuSeconds / hosts).toFixed(2).padStart(11),
+      megabytes.toFixed(0).padStart(4),
+      (megabytes / hosts).toFixed(0).padStart(8),
+    ];
+    console.log(cells.join("  "));
+  };
+  await measure("up, all new", "up");
+  await measure("preview, as is", "preview");
+  for (const name of stacks.names) stacks.configure(name, 10);
+  await measure("up, new program", "up");
+  await measure("drift", "drift");
+  const [bytes] = await stacks.postgres.query(
+    "select sum(length(data::text)) from pulumi_state where key like '%/stacks/%.json'",
+  );
+  console.log(`${label.padEnd(14)}  state: ${(Number(bytes) / hosts / 1024).toFixed(0)} KiB a host`);
+  await measure("destroy", "destroy");
+}
+
+async function costOf(stacks: Stacks, verb: string): Promise<Cost> {
+  const job = stacks.spawnTimed("stacks", verb, ...stacks.names);
+  let megabytes = 0;
+  const timer = setInterval(() => {
+    megabytes = Math.max(megabytes, memoryOf(job.pid) / 1024);
+  }, 200);
+  try {
+    const { real, user, system } = await job.ended;
+    return { seconds: real, cpuSeconds: user + system, megabytes };
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** KiB of a process and its descendants. */
+function memoryOf(root: number): number {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    const parent = Number(/\) \S (\d+)/.exec(read(`/proc/${name}/stat`))?.[1]);
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const sum = (pid: number): number =>
+    Number(/^Pss: +(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0) +
+    (children.get(pid) ?? []).reduce((total, child) => total + sum(child), 0);
+  return sum(root);
+}
+
+/** Empty when the process has ended meanwhile. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ESRCH") return "";
+    throw error;
+  }
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+void main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(`scale: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  },
+);
