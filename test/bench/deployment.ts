@@ -7,6 +7,7 @@
 import { cpSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Connection } from "../support/host.js";
+import { type Mode } from "../support/modes.js";
 import { type Outcome, PulumiProject, type VerbOptions } from "../support/pulumi.js";
 import { seconds } from "./row.js";
 
@@ -42,10 +43,14 @@ export class Deployment {
   ) {}
 
   /** Calls `use` with two stacks of one plan, and removes both afterwards; what they deployed is for `use` to destroy. */
-  static async pair(plan: Plan, use: (ours: Deployment, empty: Deployment) => Promise<void>): Promise<void> {
-    const ours = await Deployment.create(plan, "pulumi-ebpf");
+  static async pair(
+    plan: Plan,
+    use: (ours: Deployment, empty: Deployment) => Promise<void>,
+    mode: Mode = "dynamic",
+  ): Promise<void> {
+    const ours = await Deployment.create(plan, "pulumi-ebpf", mode);
     try {
-      const empty = await Deployment.create(plan, "empty");
+      const empty = await Deployment.create(plan, "empty", mode);
       try {
         await use(ours, empty);
       } finally {
@@ -56,16 +61,23 @@ export class Deployment {
     }
   }
 
-  private static async create(plan: Plan, name: "pulumi-ebpf" | "empty"): Promise<Deployment> {
+  private static async create(plan: Plan, name: "pulumi-ebpf" | "empty", mode: Mode): Promise<Deployment> {
     const hosts = plan.hosts.map(({ privateKey: _key, ...connection }) => connection);
     const project = await PulumiProject.create({
       program: { directory: resolve(__dirname, "project") },
       name: "bench",
+      mode,
       env: { PULUMI_EBPF_PRIVATE_KEY: plan.hosts[0]?.privateKey },
     });
     project.write("bench.json", JSON.stringify({ ...plan, hosts, package: name }));
     if (name === "empty") {
       cpSync(resolve(__dirname, "empty"), join(project.directory, "node_modules/empty"), { recursive: true });
+      const providers = [{ name: "empty", path: "./node_modules/empty/plugin" }];
+      const plugins = mode === "plugin" ? { plugins: { providers } } : {};
+      project.write(
+        "Pulumi.yaml",
+        JSON.stringify({ name: "bench", runtime: "nodejs", main: ".", ...plugins }),
+      );
     }
     const perHost = plan.programs * (plan.rows > 0 ? 3 : 2) + plan.maps * 2;
     return new Deployment(project, plan.hosts.length * perHost);
@@ -83,6 +95,11 @@ export class Deployment {
   /** Seconds of a preview that finds nothing to do. */
   previewUnchanged(): Promise<number> {
     return this.timed("same", () => this.project.preview(verbOptions()));
+  }
+
+  /** Seconds of a refresh that finds all as it was. */
+  refreshUnchanged(): Promise<number> {
+    return this.timed("same", () => this.project.refresh(verbOptions({ checkpoints: false })));
   }
 
   private async timed(operation: string, run: () => Promise<Outcome>): Promise<number> {

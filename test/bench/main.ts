@@ -1,5 +1,6 @@
 /**
- * `npm run bench [-- ROW… --repeat N]`: measures the rows and writes bench/latest.json.
+ * `npm run bench [-- ROW… --repeat N]`: measures the rows and writes bench/latest.json; with `provider` in place of the
+ * rows, or with some of its rows, those of bench/provider.json.
  *
  * A row that misses its goal is shown as such and is no failure: the exit status is 1 only when a row could not be
  * measured, 2 for bad arguments.
@@ -13,15 +14,19 @@ import { type RowGroup } from "./row.js";
 import { deployment } from "./rows/deployment.js";
 import { entries } from "./rows/entries.js";
 import { hosts } from "./rows/hosts.js";
+import { provider } from "./rows/provider.js";
 import { session } from "./rows/session.js";
 import { swap } from "./rows/swap.js";
 
-/** The quick ones first. */
-const groups: RowGroup[] = [session, entries, swap, hosts, deployment];
-const names = groups.flatMap((group) => group.names);
-const output = resolve(__dirname, "../../bench/latest.json");
+/** By file in bench/; the quick ones first. */
+const suites: Record<string, RowGroup[]> = {
+  latest: [session, entries, swap, hosts, deployment],
+  provider: [provider],
+};
+const namesOf = (groups: RowGroup[]): string[] => groups.flatMap((group) => group.names);
 
 interface Arguments {
+  suite: string;
   wanted: Set<string>;
   repeat: number;
 }
@@ -31,15 +36,23 @@ function readArguments(): Arguments {
     options: { repeat: { type: "string", default: "3" } },
     allowPositionals: true,
   });
-  const unknown = positionals.filter((name) => !names.includes(name));
-  if (unknown.length > 0) throw new Error(`unknown row ${unknown.join(", ")}; rows: ${names.join(" ")}`);
+  const [first = "latest", ...others] = positionals;
+  const named = first in suites && others.length === 0;
+  const suite = named ? first : Object.keys(suites).find((name) => namesOf(suites[name]!).includes(first));
+  const names = suite === undefined ? Object.values(suites).flatMap(namesOf) : namesOf(suites[suite]!);
+  const unknown = named ? [] : positionals.filter((name) => !names.includes(name));
+  if (suite === undefined || unknown.length > 0) {
+    throw new Error(`unknown row ${unknown.join(", ")}; rows: ${names.join(" ")}`);
+  }
   const repeat = Number(values.repeat);
   if (!Number.isInteger(repeat) || repeat < 1) throw new Error("--repeat takes a whole number from 1");
-  return { wanted: new Set(positionals.length > 0 ? positionals : names), repeat };
+  return { suite, wanted: new Set(named ? names : positionals), repeat };
 }
 
-async function measure({ wanted, repeat }: Arguments): Promise<Result[]> {
+async function measure({ suite, wanted, repeat }: Arguments): Promise<Result[]> {
   const results: Result[] = [];
+  const groups = suites[suite]!;
+  const names = namesOf(groups);
   for (const group of groups) {
     const ofGroup = new Set(group.names.filter((name) => wanted.has(name)));
     if (ofGroup.size === 0) continue;
@@ -77,10 +90,11 @@ async function main(): Promise<number> {
   }
   const started = Date.now();
   const results = await measure(chosen);
-  writeJson(output, results);
+  const output = `bench/${chosen.suite}.json`;
+  writeJson(resolve(__dirname, "../..", output), results);
   console.log(`\n${machine()}; medians and spread of ${chosen.repeat} interleaved pairs\n`);
   process.stdout.write(table(results));
-  console.log(`\nbench/latest.json written; ${Math.round((Date.now() - started) / 1000)} s`);
+  console.log(`\n${output} written; ${Math.round((Date.now() - started) / 1000)} s`);
   return results.some((result) => "error" in result) ? 1 : 0;
 }
 

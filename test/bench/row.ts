@@ -47,6 +47,22 @@ export function ratioAtMost(limit: number): Goal {
   };
 }
 
+/** As ratioAtMost, with `allowance` seconds of which ours may take more. */
+export function ratioAtMostAfter(limit: number, allowance: number, what: string): Goal {
+  return {
+    text: `ratio <= ${limit} after ${what}`,
+    holds: (ours, baseline) => median(ours) - allowance <= limit * median(baseline),
+  };
+}
+
+/** Median of ours less median of baseline is at most `limit`. */
+export function atMostMore(limit: number, unit: Row["unit"]): Goal {
+  return {
+    text: `<= ${limit} ${unit} more`,
+    holds: (ours, baseline) => median(ours) - median(baseline) <= limit,
+  };
+}
+
 /** Ours is at least `factor` times faster. */
 export function timesFaster(factor: number): Goal {
   return {
