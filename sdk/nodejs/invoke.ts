@@ -25,29 +25,22 @@ export async function invoke<Result>(
   }
 }
 
-/** Waits for what the arguments depend on; unknown as long as one of these resources is not there. */
+/**
+ * Waits for what the arguments depend on; unknown as long as one of these resources is not there. Not by the SDK's
+ * invokeOutput, whose errors show a stack, and which is for the plugin alone.
+ */
 export function invokeOutput<Result>(
   name: string,
   args: pulumi.Inputs,
-  options: pulumi.InvokeOutputOptions,
+  { dependsOn, ...options }: pulumi.InvokeOutputOptions,
 ): pulumi.Output<Result> {
-  const untainted = {
-    ...args,
-    ...(args["connection"] === undefined
-      ? {}
-      : { connection: withoutTaint(args["connection"] as pulumi.Input<ConnectionArgs>) }),
-  };
-  if (usesPlugin(name, options)) {
-    return pulumi.runtime.invokeOutput<Result>(pluginToken(name), untainted, atVersion(options));
-  }
-  const there = pulumi.all([pulumi.output(idsBehind(name, untainted)), idsOf(options.dependsOn)]);
-  return pulumi.all([pulumi.output(untainted), there]).apply(async ([known]) => {
-    try {
-      return (await runInProcess(name, known)) as Result;
-    } catch (thrown) {
-      throw programError((thrown as Error).message);
-    }
-  }) as pulumi.Output<Result>;
+  usesPlugin(name, options); // an error of the program is thrown where it stands
+  const connection = args["connection"] as pulumi.Input<ConnectionArgs> | undefined;
+  const asked = { ...args, ...(connection === undefined ? {} : { connection: withoutTaint(connection) }) };
+  const there = pulumi.all([pulumi.output(idsBehind(name, asked)), pulumi.output(idsOf(dependsOn))]);
+  return pulumi
+    .all([pulumi.output(asked), there])
+    .apply(([known]) => invoke<Result>(name, known, options)) as pulumi.Output<Result>;
 }
 
 function usesPlugin(name: string, { provider }: pulumi.InvokeOptions): boolean {
@@ -74,15 +67,30 @@ function runInProcess(name: string, args: pulumi.Inputs): Promise<Record<string,
 async function idsBehind(name: string, args: pulumi.Inputs): Promise<pulumi.Output<pulumi.ID>[]> {
   const resources = new Set<pulumi.Resource>();
   await pulumi.runtime.serializeProperty(name, args, resources);
-  return [...resources].flatMap(idOf);
+  return idsOfAll(resources);
 }
 
-function idsOf(dependsOn: pulumi.InvokeOutputOptions["dependsOn"]): pulumi.Output<unknown> {
-  return pulumi.output(dependsOn).apply((resources) => pulumi.all([resources].flat().flatMap(idOf)));
+function idsOf(
+  dependsOn: pulumi.InvokeOutputOptions["dependsOn"],
+): pulumi.Output<pulumi.Output<pulumi.ID>[]> {
+  return pulumi.output(dependsOn).apply((given) => {
+    const resources = [given].flat().filter((one) => pulumi.Resource.isInstance(one));
+    return idsOfAll(resources);
+  }) as unknown as pulumi.Output<pulumi.Output<pulumi.ID>[]>;
 }
 
-function idOf(resource: unknown): pulumi.Output<pulumi.ID>[] {
-  return pulumi.CustomResource.isInstance(resource) ? [resource.id] : [];
+/** As the SDK reads `dependsOn`: a component is all that is in it. */
+async function idsOfAll(resources: Iterable<pulumi.Resource>): Promise<pulumi.Output<pulumi.ID>[]> {
+  const ids = [...resources].map(async (resource) => {
+    if (pulumi.CustomResource.isInstance(resource)) return [resource.id];
+    const { __data: constructed, __childResources: children = [] } = resource as unknown as {
+      __data?: Promise<unknown>;
+      __childResources?: Iterable<pulumi.Resource>;
+    };
+    await constructed;
+    return idsOfAll(children);
+  });
+  return (await Promise.all(ids)).flat();
 }
 
 const CREDENTIALS = ["password", "privateKey", "privateKeyPassword"] as const;

@@ -59,6 +59,23 @@ describe("functions of the SDK", () => {
       assert.deepEqual([known, secret], [true, true]);
     });
 
+    it("wait for what they depend on: for all that is in a component, and for where an argument comes from", async () => {
+      // in this preview no resource has an id yet
+      const map = (name: string, parent?: pulumi.Resource) => {
+        const options = parent === undefined ? {} : { parent };
+        return new ebpf.Map(name, { connection: { host: "edge-1" }, type: "hash" }, options);
+      };
+      const known = async (dependsOn: pulumi.Resource) =>
+        (await outcome(ebpf.inspectObjectOutput({ source }, { dependsOn: [dependsOn] }))).known;
+      const site = new pulumi.ComponentResource("shop:index:Site", "site");
+      assert.equal(await known(site), true);
+      const inside = map("inside", site);
+      assert.equal(await known(site), false);
+      assert.equal(await known(inside), false);
+      const behind = map("behind").specId.apply(() => source);
+      assert.equal((await outcome(ebpf.inspectObjectOutput({ source: behind }))).known, false);
+    });
+
     it("name what is wrong, without a stack", async () => {
       const expected = (pattern: RegExp) => (error: Error) => {
         assert.match(error.message, pattern);
