@@ -249,3 +249,61 @@ describe(`Given a fleet of ${count} hosts`, function () {
     }
   });
 });
+
+/** The example's README promises 20. */
+const exampleHosts = process.env["EBPF_TEST_ALL"] ? 20 : 4;
+
+describe(`Given the example fleet on ${exampleHosts} hosts`, function () {
+  this.timeout(300_000);
+  let lab: Lab;
+  let project: PulumiProject;
+
+  before(async () => {
+    lab = await Lab.create({ hosts: exampleHosts + 1 });
+  });
+
+  after(async () => {
+    project?.dispose();
+    await lab?.destroy();
+  });
+
+  it("when a change would drop what it should not, then one host shows it, and has its earlier program again", async () => {
+    const inventory = lab.hosts.map(({ connection }, index) => ({
+      connection,
+      labels: { role: index === exampleHosts ? "core" : "edge" },
+    }));
+    const config = { inventory, soakSeconds: 1, mostDrops: 200 };
+    const directory = resolve(__dirname, "../../examples/fleet");
+    project = await PulumiProject.create({ program: { directory }, name: "fleet", config });
+    const edge = lab.hosts.slice(0, exampleHosts);
+    const core = lab.host(exampleHosts);
+
+    await project.up();
+    const running = await Promise.all(edge.map(programOnEth0));
+    assert.ok(running.every((id) => id !== undefined));
+    assert.equal(await programOnEth0(core), undefined, "it is not selected");
+
+    const flood = await Flood.start(lab.client, lab.host(0), { packetsPerSecond: 2_000 });
+    await flood.flowing(100);
+    project.configure({ ...config, dropOthers: true });
+    const { code, stdout, stderr } = await project.up({ check: false });
+    assert.notEqual(code, 0);
+    assert.match(stdout + stderr, /is not healthy: verdicts\[1\] grew by \d+, not below 200/);
+    await flood.flowing(100);
+    const { lost } = await flood.stop();
+    assert.ok(lost > 200, "the canary dropped for as long as it was watched");
+    const after = await Promise.all(edge.map(programOnEth0));
+    assert.deepEqual(after.slice(1), running.slice(1), "nobody else changed");
+
+    project.configure(config);
+    await project.refresh();
+    await project.up();
+    const again = await project.preview({ args: ["--expect-no-changes"], check: false });
+    assert.equal(again.code, 0, again.stdout);
+    const { hosts } = await project.outputs<{ hosts: Record<string, { digest: string }> }>();
+    assert.equal(Object.keys(hosts).length, exampleHosts);
+    assert.equal(new Set(Object.values(hosts).map(({ digest }) => digest)).size, 1);
+    await project.destroy();
+    for (const host of lab.hosts) assert.deepEqual(await bpffsOf(host), []);
+  });
+});
