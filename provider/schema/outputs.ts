@@ -3,11 +3,13 @@
  * without our own SDK. TypeScript holds them to the interfaces that the code uses. Pure.
  */
 import { z } from "zod";
+import type { Target } from "../lifecycle/fleet/targets";
 import type { LinkStatus, ProgramStatus } from "../protocol/status";
 import { attachmentRefSchema } from "../resources/attachments/tcx";
 import type { LoadedMap } from "../resources/loaded-map";
 import { mapTypeSchema } from "../resources/map";
 import type { CheckedShape } from "../resources/map-shape";
+import type { CheckedMapEntries } from "../resources/map-entries";
 import type { CheckedMap, CheckedObject } from "../resources/object-info";
 import { mapRefSchema, programRefSchema } from "../resources/references";
 
@@ -20,35 +22,51 @@ function object<T extends object>(
   return z.object(shape).meta({ typeName, typeDescription: description }) as unknown as z.ZodType<T>;
 }
 
+/** Kernel facts: of a fleet those that its hosts have alike. */
+const fact = (description: string) => z.number().int().meta({ description, needed: false });
+const factText = (description: string) => z.string().meta({ description, needed: false });
 const count = (description: string) => z.number().int().meta({ description });
 const text = (description: string) => z.string().meta({ description });
 const layout = z.custom<CheckedMap["keyLayout"]>().optional();
 
-const programStatus = object<ProgramStatus>("ProgramStatus", "An entrypoint in the kernel.", {
-  programId: count("The kernel's id."),
-  tag: text("The kernel's tag: 16 hex digits over its instructions."),
-  type: text("`bpf_prog_type` in lower case."),
-  verifiedInstructions: count(
-    "Instructions that the verifier walked; 0 below Linux 5.16, which does not tell.",
-  ),
-  jitedBytes: count("Bytes of machine code."),
-  pin: text("Its path in bpffs."),
-});
+const programStatus = object<ProgramStatus>(
+  "ProgramStatus",
+  "An entrypoint in the kernel; of a fleet what all hosts have alike.",
+  {
+    programId: fact("The kernel's id."),
+    tag: factText("The kernel's tag: 16 hex digits over its instructions."),
+    type: factText("`bpf_prog_type` in lower case."),
+    verifiedInstructions: fact(
+      "Instructions that the verifier walked; 0 below Linux 5.16, which does not tell.",
+    ),
+    jitedBytes: fact("Bytes of machine code."),
+    pin: factText("Its path in bpffs."),
+  },
+);
 
-const loadedMap = object<LoadedMap>("LoadedMap", "A map in the kernel.", {
-  mapId: count("The kernel's id."),
-  pin: text("Its path in bpffs."),
-});
+const loadedMap = object<LoadedMap>(
+  "LoadedMap",
+  "A map in the kernel; of a fleet what all hosts have alike.",
+  {
+    mapId: fact("The kernel's id."),
+    pin: factText("Its path in bpffs."),
+  },
+);
 
-const linkStatus = object<LinkStatus>("LinkStatus", "An attachment in the kernel.", {
-  linkId: count("The kernel's id of the link; 0 for netlink attachments, which have none."),
-  programId: count("The kernel's id of the program on it."),
-  programTag: text("The kernel's tag of the program on it."),
-  hook: text("The hook that was really used: a wish for `tcx` may have become `tc`."),
-  facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).meta({
-    description: "Of the hook, such as the interface's index, the XDP mode that was found, the position.",
-  }),
-});
+const linkStatus = object<LinkStatus>(
+  "LinkStatus",
+  "An attachment in the kernel; of a fleet what all hosts have alike.",
+  {
+    linkId: fact("The kernel's id of the link; 0 for netlink attachments, which have none."),
+    programId: fact("The kernel's id of the program on it."),
+    programTag: factText("The kernel's tag of the program on it."),
+    hook: factText("The hook that was really used: a wish for `tcx` may have become `tc`."),
+    facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).meta({
+      description: "Of the hook, such as the interface's index, the XDP mode that was found, the position.",
+      needed: false,
+    }),
+  },
+);
 
 const objectMap = object<CheckedMap>("ObjectMap", "A map that the object defines.", {
   type: text("`bpf_map_type` in lower case."),
@@ -107,14 +125,36 @@ const rows = object<{ count: number; matching: number }>("RowCount", "Rows, decl
   matching: count("Of these, rows that the map held with their value when it was last looked at."),
 });
 
+const content = object<CheckedMapEntries["content"]>("RowsContent", "What the rows are, without them.", {
+  manifest: text("sha256 over them; equal rows in equal order have equal ones."),
+  count: count("Rows with bytes as values."),
+  perCpu: z.enum(["all", "each"]).meta({ typeName: "PerCpuValues" }).optional().meta({
+    description: "Of a per-CPU map: one value for all CPUs, or one for each.",
+  }),
+  references: z.custom<CheckedMapEntries["content"]["references"]>().optional().meta({
+    description: "Rows with maps or programs as values.",
+  }),
+});
+
+const target = object<Target>("Target", "What one host of a fleet holds, as far as is known.", {
+  digest: text("Of the version that it holds; empty: nobody knows."),
+  incarnation: text("Of the creation that it belongs to."),
+  reachable: z.boolean().meta({ description: "Whether the host answered when it was last asked." }),
+  drift: z.array(z.string()).meta({ description: "Why it is not as it should be, in words." }),
+});
+
 const common = {
   specId: text(
     "`[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.",
   ),
-  incarnation: text("Tells this creation from earlier ones of the same name."),
+  incarnation: factText("Tells this creation from earlier ones of the same name. Not of a fleet."),
   drift: z.array(z.string()).meta({
     description:
       "Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.",
+  }),
+  digest: z.string().optional().meta({ description: "Of a fleet: the version that its hosts shall hold." }),
+  targets: z.record(z.string(), target).optional().meta({
+    description: "Of a fleet: what each host holds, by `host[:port]`.",
   }),
 };
 
@@ -148,6 +188,7 @@ export const outputs: Readonly<Record<string, z.ZodObject>> = {
   }),
   MapEntries: z.object({
     ...common,
+    content: content.meta({ description: "What the rows are, without them; known in preview." }),
     rows: rows.meta({ description: "How many rows are declared, and found." }),
   }),
   Attachment: z.object({

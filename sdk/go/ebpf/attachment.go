@@ -20,12 +20,14 @@ type Attachment struct {
 	Cgroup CgroupPtrOutput `pulumi:"cgroup"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrOutput `pulumi:"connection"`
+	// Of a fleet: the version that its hosts shall hold.
+	Digest pulumi.StringPtrOutput `pulumi:"digest"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
 	Hosts FleetPtrOutput `pulumi:"hosts"`
-	// Tells this creation from earlier ones of the same name.
-	Incarnation pulumi.StringOutput `pulumi:"incarnation"`
+	// Tells this creation from earlier ones of the same name. Not of a fleet.
+	Incarnation pulumi.StringPtrOutput `pulumi:"incarnation"`
 	// The attachment in the kernel.
 	Link LinkStatusOutput `pulumi:"link"`
 	// When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
@@ -40,6 +42,8 @@ type Attachment struct {
 	Ref AttachmentRefOutput `pulumi:"ref"`
 	// `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 	SpecId pulumi.StringOutput `pulumi:"specId"`
+	// Of a fleet: what each host holds, by `host[:port]`.
+	Targets TargetMapOutput `pulumi:"targets"`
 	// Ingress or egress by clsact. All kernels.
 	Tc TcPtrOutput `pulumi:"tc"`
 	// Ingress or egress with an order. Linux 6.6.
@@ -258,6 +262,11 @@ func (o AttachmentOutput) Connection() ConnectionPtrOutput {
 	return o.ApplyT(func(v *Attachment) ConnectionPtrOutput { return v.Connection }).(ConnectionPtrOutput)
 }
 
+// Of a fleet: the version that its hosts shall hold.
+func (o AttachmentOutput) Digest() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Attachment) pulumi.StringPtrOutput { return v.Digest }).(pulumi.StringPtrOutput)
+}
+
 // Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 func (o AttachmentOutput) Drift() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *Attachment) pulumi.StringArrayOutput { return v.Drift }).(pulumi.StringArrayOutput)
@@ -268,9 +277,9 @@ func (o AttachmentOutput) Hosts() FleetPtrOutput {
 	return o.ApplyT(func(v *Attachment) FleetPtrOutput { return v.Hosts }).(FleetPtrOutput)
 }
 
-// Tells this creation from earlier ones of the same name.
-func (o AttachmentOutput) Incarnation() pulumi.StringOutput {
-	return o.ApplyT(func(v *Attachment) pulumi.StringOutput { return v.Incarnation }).(pulumi.StringOutput)
+// Tells this creation from earlier ones of the same name. Not of a fleet.
+func (o AttachmentOutput) Incarnation() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Attachment) pulumi.StringPtrOutput { return v.Incarnation }).(pulumi.StringPtrOutput)
 }
 
 // The attachment in the kernel.
@@ -306,6 +315,11 @@ func (o AttachmentOutput) Ref() AttachmentRefOutput {
 // `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 func (o AttachmentOutput) SpecId() pulumi.StringOutput {
 	return o.ApplyT(func(v *Attachment) pulumi.StringOutput { return v.SpecId }).(pulumi.StringOutput)
+}
+
+// Of a fleet: what each host holds, by `host[:port]`.
+func (o AttachmentOutput) Targets() TargetMapOutput {
+	return o.ApplyT(func(v *Attachment) TargetMapOutput { return v.Targets }).(TargetMapOutput)
 }
 
 // Ingress or egress by clsact. All kernels.

@@ -19,14 +19,16 @@ type Map struct {
 	Btf MapDefinitionPtrOutput `pulumi:"btf"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrOutput `pulumi:"connection"`
+	// Of a fleet: the version that its hosts shall hold.
+	Digest pulumi.StringPtrOutput `pulumi:"digest"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
 	Flags MapFlagArrayOutput `pulumi:"flags"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
 	Hosts FleetPtrOutput `pulumi:"hosts"`
-	// Tells this creation from earlier ones of the same name.
-	Incarnation pulumi.StringOutput `pulumi:"incarnation"`
+	// Tells this creation from earlier ones of the same name. Not of a fleet.
+	Incarnation pulumi.StringPtrOutput `pulumi:"incarnation"`
 	// Shape of the inner maps of array_of_maps and hash_of_maps.
 	Inner InnerMapPtrOutput `pulumi:"inner"`
 	// Type of the keys. Default: u32 where the kernel's keys are indexes. Example: `"u32"`.
@@ -51,6 +53,8 @@ type Map struct {
 	SpecId pulumi.StringOutput `pulumi:"specId"`
 	// The map in the kernel.
 	Status LoadedMapOutput `pulumi:"status"`
+	// Of a fleet: what each host holds, by `host[:port]`.
+	Targets TargetMapOutput `pulumi:"targets"`
 	// The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.
 	Type MapTypePtrOutput `pulumi:"type"`
 	// Type of the values; of one CPU's for per-CPU maps. Example: `"{ packets: u64, bytes: u64 }"`.
@@ -268,6 +272,11 @@ func (o MapOutput) Connection() ConnectionPtrOutput {
 	return o.ApplyT(func(v *Map) ConnectionPtrOutput { return v.Connection }).(ConnectionPtrOutput)
 }
 
+// Of a fleet: the version that its hosts shall hold.
+func (o MapOutput) Digest() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Map) pulumi.StringPtrOutput { return v.Digest }).(pulumi.StringPtrOutput)
+}
+
 // Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 func (o MapOutput) Drift() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *Map) pulumi.StringArrayOutput { return v.Drift }).(pulumi.StringArrayOutput)
@@ -283,9 +292,9 @@ func (o MapOutput) Hosts() FleetPtrOutput {
 	return o.ApplyT(func(v *Map) FleetPtrOutput { return v.Hosts }).(FleetPtrOutput)
 }
 
-// Tells this creation from earlier ones of the same name.
-func (o MapOutput) Incarnation() pulumi.StringOutput {
-	return o.ApplyT(func(v *Map) pulumi.StringOutput { return v.Incarnation }).(pulumi.StringOutput)
+// Tells this creation from earlier ones of the same name. Not of a fleet.
+func (o MapOutput) Incarnation() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Map) pulumi.StringPtrOutput { return v.Incarnation }).(pulumi.StringPtrOutput)
 }
 
 // Shape of the inner maps of array_of_maps and hash_of_maps.
@@ -346,6 +355,11 @@ func (o MapOutput) SpecId() pulumi.StringOutput {
 // The map in the kernel.
 func (o MapOutput) Status() LoadedMapOutput {
 	return o.ApplyT(func(v *Map) LoadedMapOutput { return v.Status }).(LoadedMapOutput)
+}
+
+// Of a fleet: what each host holds, by `host[:port]`.
+func (o MapOutput) Targets() TargetMapOutput {
+	return o.ApplyT(func(v *Map) TargetMapOutput { return v.Targets }).(TargetMapOutput)
 }
 
 // The kernel's type in lower case. Needed unless `btf` says it. Example: `"lru_hash"`.

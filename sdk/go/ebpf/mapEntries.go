@@ -18,6 +18,10 @@ type MapEntries struct {
 
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrOutput `pulumi:"connection"`
+	// What the rows are, without them; known in preview.
+	Content RowsContentOutput `pulumi:"content"`
+	// Of a fleet: the version that its hosts shall hold.
+	Digest pulumi.StringPtrOutput `pulumi:"digest"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
@@ -30,8 +34,8 @@ type MapEntries struct {
 	Formats FormatMapOutput `pulumi:"formats"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
 	Hosts FleetPtrOutput `pulumi:"hosts"`
-	// Tells this creation from earlier ones of the same name.
-	Incarnation pulumi.StringOutput `pulumi:"incarnation"`
+	// Tells this creation from earlier ones of the same name. Not of a fleet.
+	Incarnation pulumi.StringPtrOutput `pulumi:"incarnation"`
 	// A map of a Program (`program.map(name)`), or a Map.
 	Map MapRefOutput `pulumi:"map"`
 	// `own`: only the given keys are managed. `authoritative`: keys that are not given are removed (zeroed in arrays), and are drift. `seed`: as `own`, but written once; what the data plane does with them later is no drift.
@@ -46,6 +50,8 @@ type MapEntries struct {
 	Secret pulumi.BoolPtrOutput `pulumi:"secret"`
 	// `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 	SpecId pulumi.StringOutput `pulumi:"specId"`
+	// Of a fleet: what each host holds, by `host[:port]`.
+	Targets TargetMapOutput `pulumi:"targets"`
 }
 
 // NewMapEntries registers a new resource with the given unique name, arguments, and options.
@@ -248,6 +254,16 @@ func (o MapEntriesOutput) Connection() ConnectionPtrOutput {
 	return o.ApplyT(func(v *MapEntries) ConnectionPtrOutput { return v.Connection }).(ConnectionPtrOutput)
 }
 
+// What the rows are, without them; known in preview.
+func (o MapEntriesOutput) Content() RowsContentOutput {
+	return o.ApplyT(func(v *MapEntries) RowsContentOutput { return v.Content }).(RowsContentOutput)
+}
+
+// Of a fleet: the version that its hosts shall hold.
+func (o MapEntriesOutput) Digest() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapEntries) pulumi.StringPtrOutput { return v.Digest }).(pulumi.StringPtrOutput)
+}
+
 // Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 func (o MapEntriesOutput) Drift() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *MapEntries) pulumi.StringArrayOutput { return v.Drift }).(pulumi.StringArrayOutput)
@@ -278,9 +294,9 @@ func (o MapEntriesOutput) Hosts() FleetPtrOutput {
 	return o.ApplyT(func(v *MapEntries) FleetPtrOutput { return v.Hosts }).(FleetPtrOutput)
 }
 
-// Tells this creation from earlier ones of the same name.
-func (o MapEntriesOutput) Incarnation() pulumi.StringOutput {
-	return o.ApplyT(func(v *MapEntries) pulumi.StringOutput { return v.Incarnation }).(pulumi.StringOutput)
+// Tells this creation from earlier ones of the same name. Not of a fleet.
+func (o MapEntriesOutput) Incarnation() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MapEntries) pulumi.StringPtrOutput { return v.Incarnation }).(pulumi.StringPtrOutput)
 }
 
 // A map of a Program (`program.map(name)`), or a Map.
@@ -316,6 +332,11 @@ func (o MapEntriesOutput) Secret() pulumi.BoolPtrOutput {
 // `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 func (o MapEntriesOutput) SpecId() pulumi.StringOutput {
 	return o.ApplyT(func(v *MapEntries) pulumi.StringOutput { return v.SpecId }).(pulumi.StringOutput)
+}
+
+// Of a fleet: what each host holds, by `host[:port]`.
+func (o MapEntriesOutput) Targets() TargetMapOutput {
+	return o.ApplyT(func(v *MapEntries) TargetMapOutput { return v.Targets }).(TargetMapOutput)
 }
 
 type MapEntriesArrayOutput struct{ *pulumi.OutputState }

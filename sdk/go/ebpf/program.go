@@ -20,6 +20,8 @@ type Program struct {
 	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
 	Defines pulumi.StringMapOutput `pulumi:"defines"`
+	// Of a fleet: the version that its hosts shall hold.
+	Digest pulumi.StringPtrOutput `pulumi:"digest"`
 	// Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Of each entrypoint what `program` of an Attachment takes; known in preview.
@@ -30,8 +32,8 @@ type Program struct {
 	Globals pulumi.MapOutput `pulumi:"globals"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
 	Hosts FleetPtrOutput `pulumi:"hosts"`
-	// Tells this creation from earlier ones of the same name.
-	Incarnation pulumi.StringOutput `pulumi:"incarnation"`
+	// Tells this creation from earlier ones of the same name. Not of a fleet.
+	Incarnation pulumi.StringPtrOutput `pulumi:"incarnation"`
 	// Directories for clang's -I. For C only. Example: `["./bpf/include"]`.
 	Includes pulumi.StringArrayOutput `pulumi:"includes"`
 	// Entrypoints (C functions) to load. Default: all but those in a section that begins with `?`. Example: `["xdp_filter"]`.
@@ -54,6 +56,8 @@ type Program struct {
 	Source pulumi.StringOutput `pulumi:"source"`
 	// `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 	SpecId pulumi.StringOutput `pulumi:"specId"`
+	// Of a fleet: what each host holds, by `host[:port]`.
+	Targets TargetMapOutput `pulumi:"targets"`
 }
 
 // NewProgram registers a new resource with the given unique name, arguments, and options.
@@ -258,6 +262,11 @@ func (o ProgramOutput) Defines() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *Program) pulumi.StringMapOutput { return v.Defines }).(pulumi.StringMapOutput)
 }
 
+// Of a fleet: the version that its hosts shall hold.
+func (o ProgramOutput) Digest() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Program) pulumi.StringPtrOutput { return v.Digest }).(pulumi.StringPtrOutput)
+}
+
 // Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
 func (o ProgramOutput) Drift() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *Program) pulumi.StringArrayOutput { return v.Drift }).(pulumi.StringArrayOutput)
@@ -283,9 +292,9 @@ func (o ProgramOutput) Hosts() FleetPtrOutput {
 	return o.ApplyT(func(v *Program) FleetPtrOutput { return v.Hosts }).(FleetPtrOutput)
 }
 
-// Tells this creation from earlier ones of the same name.
-func (o ProgramOutput) Incarnation() pulumi.StringOutput {
-	return o.ApplyT(func(v *Program) pulumi.StringOutput { return v.Incarnation }).(pulumi.StringOutput)
+// Tells this creation from earlier ones of the same name. Not of a fleet.
+func (o ProgramOutput) Incarnation() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Program) pulumi.StringPtrOutput { return v.Incarnation }).(pulumi.StringPtrOutput)
 }
 
 // Directories for clang's -I. For C only. Example: `["./bpf/include"]`.
@@ -341,6 +350,11 @@ func (o ProgramOutput) Source() pulumi.StringOutput {
 // `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 func (o ProgramOutput) SpecId() pulumi.StringOutput {
 	return o.ApplyT(func(v *Program) pulumi.StringOutput { return v.SpecId }).(pulumi.StringOutput)
+}
+
+// Of a fleet: what each host holds, by `host[:port]`.
+func (o ProgramOutput) Targets() TargetMapOutput {
+	return o.ApplyT(func(v *Program) TargetMapOutput { return v.Targets }).(TargetMapOutput)
 }
 
 type ProgramArrayOutput struct{ *pulumi.OutputState }

@@ -1960,6 +1960,96 @@ func (in *onUnreachablePtr) ToOnUnreachablePtrOutputWithContext(ctx context.Cont
 	return pulumi.ToOutputWithContext(ctx, in).(OnUnreachablePtrOutput)
 }
 
+type PerCpuValues string
+
+const (
+	PerCpuValuesAll  = PerCpuValues("all")
+	PerCpuValuesEach = PerCpuValues("each")
+)
+
+type PerCpuValuesOutput struct{ *pulumi.OutputState }
+
+func (PerCpuValuesOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PerCpuValues)(nil)).Elem()
+}
+
+func (o PerCpuValuesOutput) ToPerCpuValuesOutput() PerCpuValuesOutput {
+	return o
+}
+
+func (o PerCpuValuesOutput) ToPerCpuValuesOutputWithContext(ctx context.Context) PerCpuValuesOutput {
+	return o
+}
+
+func (o PerCpuValuesOutput) ToPerCpuValuesPtrOutput() PerCpuValuesPtrOutput {
+	return o.ToPerCpuValuesPtrOutputWithContext(context.Background())
+}
+
+func (o PerCpuValuesOutput) ToPerCpuValuesPtrOutputWithContext(ctx context.Context) PerCpuValuesPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v PerCpuValues) *PerCpuValues {
+		return &v
+	}).(PerCpuValuesPtrOutput)
+}
+
+func (o PerCpuValuesOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o PerCpuValuesOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PerCpuValues) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o PerCpuValuesOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PerCpuValuesOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PerCpuValues) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type PerCpuValuesPtrOutput struct{ *pulumi.OutputState }
+
+func (PerCpuValuesPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**PerCpuValues)(nil)).Elem()
+}
+
+func (o PerCpuValuesPtrOutput) ToPerCpuValuesPtrOutput() PerCpuValuesPtrOutput {
+	return o
+}
+
+func (o PerCpuValuesPtrOutput) ToPerCpuValuesPtrOutputWithContext(ctx context.Context) PerCpuValuesPtrOutput {
+	return o
+}
+
+func (o PerCpuValuesPtrOutput) Elem() PerCpuValuesOutput {
+	return o.ApplyT(func(v *PerCpuValues) PerCpuValues {
+		if v != nil {
+			return *v
+		}
+		var ret PerCpuValues
+		return ret
+	}).(PerCpuValuesOutput)
+}
+
+func (o PerCpuValuesPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PerCpuValuesPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *PerCpuValues) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
 type PreviewMode string
 
 const (
@@ -2848,6 +2938,8 @@ func init() {
 	pulumi.RegisterOutputType(OnFailurePtrOutput{})
 	pulumi.RegisterOutputType(OnUnreachableOutput{})
 	pulumi.RegisterOutputType(OnUnreachablePtrOutput{})
+	pulumi.RegisterOutputType(PerCpuValuesOutput{})
+	pulumi.RegisterOutputType(PerCpuValuesPtrOutput{})
 	pulumi.RegisterOutputType(PreviewModeOutput{})
 	pulumi.RegisterOutputType(PreviewModePtrOutput{})
 	pulumi.RegisterOutputType(ProviderModeOutput{})

@@ -2427,21 +2427,21 @@ func (o InspectedMapMapOutput) MapIndex(k pulumi.StringInput) InspectedMapOutput
 	}).(InspectedMapOutput)
 }
 
-// An attachment in the kernel.
+// An attachment in the kernel; of a fleet what all hosts have alike.
 type LinkStatus struct {
 	// Of the hook, such as the interface's index, the XDP mode that was found, the position.
 	Facts map[string]interface{} `pulumi:"facts"`
 	// The hook that was really used: a wish for `tcx` may have become `tc`.
-	Hook string `pulumi:"hook"`
+	Hook *string `pulumi:"hook"`
 	// The kernel's id of the link; 0 for netlink attachments, which have none.
-	LinkId int `pulumi:"linkId"`
+	LinkId *int `pulumi:"linkId"`
 	// The kernel's id of the program on it.
-	ProgramId int `pulumi:"programId"`
+	ProgramId *int `pulumi:"programId"`
 	// The kernel's tag of the program on it.
-	ProgramTag string `pulumi:"programTag"`
+	ProgramTag *string `pulumi:"programTag"`
 }
 
-// An attachment in the kernel.
+// An attachment in the kernel; of a fleet what all hosts have alike.
 type LinkStatusOutput struct{ *pulumi.OutputState }
 
 func (LinkStatusOutput) ElementType() reflect.Type {
@@ -2462,34 +2462,34 @@ func (o LinkStatusOutput) Facts() pulumi.MapOutput {
 }
 
 // The hook that was really used: a wish for `tcx` may have become `tc`.
-func (o LinkStatusOutput) Hook() pulumi.StringOutput {
-	return o.ApplyT(func(v LinkStatus) string { return v.Hook }).(pulumi.StringOutput)
+func (o LinkStatusOutput) Hook() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LinkStatus) *string { return v.Hook }).(pulumi.StringPtrOutput)
 }
 
 // The kernel's id of the link; 0 for netlink attachments, which have none.
-func (o LinkStatusOutput) LinkId() pulumi.IntOutput {
-	return o.ApplyT(func(v LinkStatus) int { return v.LinkId }).(pulumi.IntOutput)
+func (o LinkStatusOutput) LinkId() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v LinkStatus) *int { return v.LinkId }).(pulumi.IntPtrOutput)
 }
 
 // The kernel's id of the program on it.
-func (o LinkStatusOutput) ProgramId() pulumi.IntOutput {
-	return o.ApplyT(func(v LinkStatus) int { return v.ProgramId }).(pulumi.IntOutput)
+func (o LinkStatusOutput) ProgramId() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v LinkStatus) *int { return v.ProgramId }).(pulumi.IntPtrOutput)
 }
 
 // The kernel's tag of the program on it.
-func (o LinkStatusOutput) ProgramTag() pulumi.StringOutput {
-	return o.ApplyT(func(v LinkStatus) string { return v.ProgramTag }).(pulumi.StringOutput)
+func (o LinkStatusOutput) ProgramTag() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LinkStatus) *string { return v.ProgramTag }).(pulumi.StringPtrOutput)
 }
 
-// A map in the kernel.
+// A map in the kernel; of a fleet what all hosts have alike.
 type LoadedMap struct {
 	// The kernel's id.
-	MapId int `pulumi:"mapId"`
+	MapId *int `pulumi:"mapId"`
 	// Its path in bpffs.
-	Pin string `pulumi:"pin"`
+	Pin *string `pulumi:"pin"`
 }
 
-// A map in the kernel.
+// A map in the kernel; of a fleet what all hosts have alike.
 type LoadedMapOutput struct{ *pulumi.OutputState }
 
 func (LoadedMapOutput) ElementType() reflect.Type {
@@ -2505,13 +2505,13 @@ func (o LoadedMapOutput) ToLoadedMapOutputWithContext(ctx context.Context) Loade
 }
 
 // The kernel's id.
-func (o LoadedMapOutput) MapId() pulumi.IntOutput {
-	return o.ApplyT(func(v LoadedMap) int { return v.MapId }).(pulumi.IntOutput)
+func (o LoadedMapOutput) MapId() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v LoadedMap) *int { return v.MapId }).(pulumi.IntPtrOutput)
 }
 
 // Its path in bpffs.
-func (o LoadedMapOutput) Pin() pulumi.StringOutput {
-	return o.ApplyT(func(v LoadedMap) string { return v.Pin }).(pulumi.StringOutput)
+func (o LoadedMapOutput) Pin() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LoadedMap) *string { return v.Pin }).(pulumi.StringPtrOutput)
 }
 
 type LoadedMapMapOutput struct{ *pulumi.OutputState }
@@ -3646,23 +3646,23 @@ func (o ObjectMapMapOutput) MapIndex(k pulumi.StringInput) ObjectMapOutput {
 	}).(ObjectMapOutput)
 }
 
-// An entrypoint in the kernel.
+// An entrypoint in the kernel; of a fleet what all hosts have alike.
 type ProgramStatus struct {
 	// Bytes of machine code.
-	JitedBytes int `pulumi:"jitedBytes"`
+	JitedBytes *int `pulumi:"jitedBytes"`
 	// Its path in bpffs.
-	Pin string `pulumi:"pin"`
+	Pin *string `pulumi:"pin"`
 	// The kernel's id.
-	ProgramId int `pulumi:"programId"`
+	ProgramId *int `pulumi:"programId"`
 	// The kernel's tag: 16 hex digits over its instructions.
-	Tag string `pulumi:"tag"`
+	Tag *string `pulumi:"tag"`
 	// `bpf_prog_type` in lower case.
-	Type string `pulumi:"type"`
+	Type *string `pulumi:"type"`
 	// Instructions that the verifier walked; 0 below Linux 5.16, which does not tell.
-	VerifiedInstructions int `pulumi:"verifiedInstructions"`
+	VerifiedInstructions *int `pulumi:"verifiedInstructions"`
 }
 
-// An entrypoint in the kernel.
+// An entrypoint in the kernel; of a fleet what all hosts have alike.
 type ProgramStatusOutput struct{ *pulumi.OutputState }
 
 func (ProgramStatusOutput) ElementType() reflect.Type {
@@ -3678,33 +3678,33 @@ func (o ProgramStatusOutput) ToProgramStatusOutputWithContext(ctx context.Contex
 }
 
 // Bytes of machine code.
-func (o ProgramStatusOutput) JitedBytes() pulumi.IntOutput {
-	return o.ApplyT(func(v ProgramStatus) int { return v.JitedBytes }).(pulumi.IntOutput)
+func (o ProgramStatusOutput) JitedBytes() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v ProgramStatus) *int { return v.JitedBytes }).(pulumi.IntPtrOutput)
 }
 
 // Its path in bpffs.
-func (o ProgramStatusOutput) Pin() pulumi.StringOutput {
-	return o.ApplyT(func(v ProgramStatus) string { return v.Pin }).(pulumi.StringOutput)
+func (o ProgramStatusOutput) Pin() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v ProgramStatus) *string { return v.Pin }).(pulumi.StringPtrOutput)
 }
 
 // The kernel's id.
-func (o ProgramStatusOutput) ProgramId() pulumi.IntOutput {
-	return o.ApplyT(func(v ProgramStatus) int { return v.ProgramId }).(pulumi.IntOutput)
+func (o ProgramStatusOutput) ProgramId() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v ProgramStatus) *int { return v.ProgramId }).(pulumi.IntPtrOutput)
 }
 
 // The kernel's tag: 16 hex digits over its instructions.
-func (o ProgramStatusOutput) Tag() pulumi.StringOutput {
-	return o.ApplyT(func(v ProgramStatus) string { return v.Tag }).(pulumi.StringOutput)
+func (o ProgramStatusOutput) Tag() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v ProgramStatus) *string { return v.Tag }).(pulumi.StringPtrOutput)
 }
 
 // `bpf_prog_type` in lower case.
-func (o ProgramStatusOutput) Type() pulumi.StringOutput {
-	return o.ApplyT(func(v ProgramStatus) string { return v.Type }).(pulumi.StringOutput)
+func (o ProgramStatusOutput) Type() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v ProgramStatus) *string { return v.Type }).(pulumi.StringPtrOutput)
 }
 
 // Instructions that the verifier walked; 0 below Linux 5.16, which does not tell.
-func (o ProgramStatusOutput) VerifiedInstructions() pulumi.IntOutput {
-	return o.ApplyT(func(v ProgramStatus) int { return v.VerifiedInstructions }).(pulumi.IntOutput)
+func (o ProgramStatusOutput) VerifiedInstructions() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v ProgramStatus) *int { return v.VerifiedInstructions }).(pulumi.IntPtrOutput)
 }
 
 type ProgramStatusMapOutput struct{ *pulumi.OutputState }
@@ -4441,6 +4441,120 @@ func (o RowCountOutput) Count() pulumi.IntOutput {
 // Of these, rows that the map held with their value when it was last looked at.
 func (o RowCountOutput) Matching() pulumi.IntOutput {
 	return o.ApplyT(func(v RowCount) int { return v.Matching }).(pulumi.IntOutput)
+}
+
+// What the rows are, without them.
+type RowsContent struct {
+	// Rows with bytes as values.
+	Count int `pulumi:"count"`
+	// sha256 over them; equal rows in equal order have equal ones.
+	Manifest string `pulumi:"manifest"`
+	// Of a per-CPU map: one value for all CPUs, or one for each.
+	PerCpu *PerCpuValues `pulumi:"perCpu"`
+	// Rows with maps or programs as values.
+	References interface{} `pulumi:"references"`
+}
+
+// What the rows are, without them.
+type RowsContentOutput struct{ *pulumi.OutputState }
+
+func (RowsContentOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*RowsContent)(nil)).Elem()
+}
+
+func (o RowsContentOutput) ToRowsContentOutput() RowsContentOutput {
+	return o
+}
+
+func (o RowsContentOutput) ToRowsContentOutputWithContext(ctx context.Context) RowsContentOutput {
+	return o
+}
+
+// Rows with bytes as values.
+func (o RowsContentOutput) Count() pulumi.IntOutput {
+	return o.ApplyT(func(v RowsContent) int { return v.Count }).(pulumi.IntOutput)
+}
+
+// sha256 over them; equal rows in equal order have equal ones.
+func (o RowsContentOutput) Manifest() pulumi.StringOutput {
+	return o.ApplyT(func(v RowsContent) string { return v.Manifest }).(pulumi.StringOutput)
+}
+
+// Of a per-CPU map: one value for all CPUs, or one for each.
+func (o RowsContentOutput) PerCpu() PerCpuValuesPtrOutput {
+	return o.ApplyT(func(v RowsContent) *PerCpuValues { return v.PerCpu }).(PerCpuValuesPtrOutput)
+}
+
+// Rows with maps or programs as values.
+func (o RowsContentOutput) References() pulumi.AnyOutput {
+	return o.ApplyT(func(v RowsContent) interface{} { return v.References }).(pulumi.AnyOutput)
+}
+
+// What one host of a fleet holds, as far as is known.
+type Target struct {
+	// Of the version that it holds; empty: nobody knows.
+	Digest string `pulumi:"digest"`
+	// Why it is not as it should be, in words.
+	Drift []string `pulumi:"drift"`
+	// Of the creation that it belongs to.
+	Incarnation string `pulumi:"incarnation"`
+	// Whether the host answered when it was last asked.
+	Reachable bool `pulumi:"reachable"`
+}
+
+// What one host of a fleet holds, as far as is known.
+type TargetOutput struct{ *pulumi.OutputState }
+
+func (TargetOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*Target)(nil)).Elem()
+}
+
+func (o TargetOutput) ToTargetOutput() TargetOutput {
+	return o
+}
+
+func (o TargetOutput) ToTargetOutputWithContext(ctx context.Context) TargetOutput {
+	return o
+}
+
+// Of the version that it holds; empty: nobody knows.
+func (o TargetOutput) Digest() pulumi.StringOutput {
+	return o.ApplyT(func(v Target) string { return v.Digest }).(pulumi.StringOutput)
+}
+
+// Why it is not as it should be, in words.
+func (o TargetOutput) Drift() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v Target) []string { return v.Drift }).(pulumi.StringArrayOutput)
+}
+
+// Of the creation that it belongs to.
+func (o TargetOutput) Incarnation() pulumi.StringOutput {
+	return o.ApplyT(func(v Target) string { return v.Incarnation }).(pulumi.StringOutput)
+}
+
+// Whether the host answered when it was last asked.
+func (o TargetOutput) Reachable() pulumi.BoolOutput {
+	return o.ApplyT(func(v Target) bool { return v.Reachable }).(pulumi.BoolOutput)
+}
+
+type TargetMapOutput struct{ *pulumi.OutputState }
+
+func (TargetMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]Target)(nil)).Elem()
+}
+
+func (o TargetMapOutput) ToTargetMapOutput() TargetMapOutput {
+	return o
+}
+
+func (o TargetMapOutput) ToTargetMapOutputWithContext(ctx context.Context) TargetMapOutput {
+	return o
+}
+
+func (o TargetMapOutput) MapIndex(k pulumi.StringInput) TargetOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) Target {
+		return vs[0].(map[string]Target)[vs[1].(string)]
+	}).(TargetOutput)
 }
 
 // Hook tc: a clsact filter.
@@ -5561,6 +5675,9 @@ func init() {
 	pulumi.RegisterOutputType(RolloutOutput{})
 	pulumi.RegisterOutputType(RolloutPtrOutput{})
 	pulumi.RegisterOutputType(RowCountOutput{})
+	pulumi.RegisterOutputType(RowsContentOutput{})
+	pulumi.RegisterOutputType(TargetOutput{})
+	pulumi.RegisterOutputType(TargetMapOutput{})
 	pulumi.RegisterOutputType(TcOutput{})
 	pulumi.RegisterOutputType(TcPtrOutput{})
 	pulumi.RegisterOutputType(TcxOutput{})

@@ -18,6 +18,7 @@ __all__ = [
     'MapType',
     'OnFailure',
     'OnUnreachable',
+    'PerCpuValues',
     'PreviewMode',
     'ProviderMode',
     'TcxFallback',
@@ -150,6 +151,12 @@ class OnFailure(_builtins.str, Enum):
 class OnUnreachable(_builtins.str, Enum):
     ERROR = "error"
     FORGET = "forget"
+
+
+@pulumi.type_token("ebpf:index:PerCpuValues")
+class PerCpuValues(_builtins.str, Enum):
+    ALL = "all"
+    EACH = "each"
 
 
 @pulumi.type_token("ebpf:index:PreviewMode")

@@ -299,11 +299,13 @@ class Attachment(pulumi.CustomResource):
             __props__.__dict__["tcx"] = tcx
             __props__.__dict__["tracepoint"] = tracepoint
             __props__.__dict__["xdp"] = xdp
+            __props__.__dict__["digest"] = None
             __props__.__dict__["drift"] = None
             __props__.__dict__["incarnation"] = None
             __props__.__dict__["link"] = None
             __props__.__dict__["ref"] = None
             __props__.__dict__["spec_id"] = None
+            __props__.__dict__["targets"] = None
         alias_opts = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="pulumi-nodejs:dynamic/ebpf:Attachment")])
         opts = pulumi.ResourceOptions.merge(opts, alias_opts)
         super(Attachment, __self__).__init__(
@@ -330,6 +332,7 @@ class Attachment(pulumi.CustomResource):
 
         __props__.__dict__["cgroup"] = None
         __props__.__dict__["connection"] = None
+        __props__.__dict__["digest"] = None
         __props__.__dict__["drift"] = None
         __props__.__dict__["hosts"] = None
         __props__.__dict__["incarnation"] = None
@@ -340,6 +343,7 @@ class Attachment(pulumi.CustomResource):
         __props__.__dict__["raw_tracepoint"] = None
         __props__.__dict__["ref"] = None
         __props__.__dict__["spec_id"] = None
+        __props__.__dict__["targets"] = None
         __props__.__dict__["tc"] = None
         __props__.__dict__["tcx"] = None
         __props__.__dict__["tracepoint"] = None
@@ -364,6 +368,14 @@ class Attachment(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def digest(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Of a fleet: the version that its hosts shall hold.
+        """
+        return pulumi.get(self, "digest")
+
+    @_builtins.property
+    @pulumi.getter
     def drift(self) -> pulumi.Output[Sequence[_builtins.str]]:
         """
         Where the kernel deviates from what was applied, in words. Filled by a refresh; empty after an update.
@@ -380,9 +392,9 @@ class Attachment(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def incarnation(self) -> pulumi.Output[_builtins.str]:
+    def incarnation(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Tells this creation from earlier ones of the same name.
+        Tells this creation from earlier ones of the same name. Not of a fleet.
         """
         return pulumi.get(self, "incarnation")
 
@@ -441,6 +453,14 @@ class Attachment(pulumi.CustomResource):
         `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
         """
         return pulumi.get(self, "spec_id")
+
+    @_builtins.property
+    @pulumi.getter
+    def targets(self) -> pulumi.Output[Optional[Mapping[str, 'outputs.Target']]]:
+        """
+        Of a fleet: what each host holds, by `host[:port]`.
+        """
+        return pulumi.get(self, "targets")
 
     @_builtins.property
     @pulumi.getter

@@ -362,12 +362,14 @@ class Map(pulumi.CustomResource):
             __props__.__dict__["on_unreachable_reason"] = on_unreachable_reason
             __props__.__dict__["type"] = type
             __props__.__dict__["value"] = value
+            __props__.__dict__["digest"] = None
             __props__.__dict__["drift"] = None
             __props__.__dict__["incarnation"] = None
             __props__.__dict__["ref"] = None
             __props__.__dict__["shape"] = None
             __props__.__dict__["spec_id"] = None
             __props__.__dict__["status"] = None
+            __props__.__dict__["targets"] = None
         alias_opts = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="pulumi-nodejs:dynamic/ebpf:Map")])
         opts = pulumi.ResourceOptions.merge(opts, alias_opts)
         super(Map, __self__).__init__(
@@ -394,6 +396,7 @@ class Map(pulumi.CustomResource):
 
         __props__.__dict__["btf"] = None
         __props__.__dict__["connection"] = None
+        __props__.__dict__["digest"] = None
         __props__.__dict__["drift"] = None
         __props__.__dict__["flags"] = None
         __props__.__dict__["hosts"] = None
@@ -410,6 +413,7 @@ class Map(pulumi.CustomResource):
         __props__.__dict__["shape"] = None
         __props__.__dict__["spec_id"] = None
         __props__.__dict__["status"] = None
+        __props__.__dict__["targets"] = None
         __props__.__dict__["type"] = None
         __props__.__dict__["value"] = None
         return Map(resource_name, opts=opts, __props__=__props__)
@@ -429,6 +433,14 @@ class Map(pulumi.CustomResource):
         How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         """
         return pulumi.get(self, "connection")
+
+    @_builtins.property
+    @pulumi.getter
+    def digest(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Of a fleet: the version that its hosts shall hold.
+        """
+        return pulumi.get(self, "digest")
 
     @_builtins.property
     @pulumi.getter
@@ -456,9 +468,9 @@ class Map(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def incarnation(self) -> pulumi.Output[_builtins.str]:
+    def incarnation(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Tells this creation from earlier ones of the same name.
+        Tells this creation from earlier ones of the same name. Not of a fleet.
         """
         return pulumi.get(self, "incarnation")
 
@@ -557,6 +569,14 @@ class Map(pulumi.CustomResource):
         The map in the kernel.
         """
         return pulumi.get(self, "status")
+
+    @_builtins.property
+    @pulumi.getter
+    def targets(self) -> pulumi.Output[Optional[Mapping[str, 'outputs.Target']]]:
+        """
+        Of a fleet: what each host holds, by `host[:port]`.
+        """
+        return pulumi.get(self, "targets")
 
     @_builtins.property
     @pulumi.getter

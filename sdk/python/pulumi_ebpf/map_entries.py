@@ -307,10 +307,13 @@ class MapEntries(pulumi.CustomResource):
             if secret is None:
                 secret = False
             __props__.__dict__["secret"] = secret
+            __props__.__dict__["content"] = None
+            __props__.__dict__["digest"] = None
             __props__.__dict__["drift"] = None
             __props__.__dict__["incarnation"] = None
             __props__.__dict__["rows"] = None
             __props__.__dict__["spec_id"] = None
+            __props__.__dict__["targets"] = None
         alias_opts = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="pulumi-nodejs:dynamic/ebpf:MapEntries")])
         opts = pulumi.ResourceOptions.merge(opts, alias_opts)
         super(MapEntries, __self__).__init__(
@@ -336,6 +339,8 @@ class MapEntries(pulumi.CustomResource):
         __props__ = MapEntriesArgs.__new__(MapEntriesArgs)
 
         __props__.__dict__["connection"] = None
+        __props__.__dict__["content"] = None
+        __props__.__dict__["digest"] = None
         __props__.__dict__["drift"] = None
         __props__.__dict__["entries"] = None
         __props__.__dict__["file"] = None
@@ -350,6 +355,7 @@ class MapEntries(pulumi.CustomResource):
         __props__.__dict__["rows"] = None
         __props__.__dict__["secret"] = None
         __props__.__dict__["spec_id"] = None
+        __props__.__dict__["targets"] = None
         return MapEntries(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -359,6 +365,22 @@ class MapEntries(pulumi.CustomResource):
         How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         """
         return pulumi.get(self, "connection")
+
+    @_builtins.property
+    @pulumi.getter
+    def content(self) -> pulumi.Output['outputs.RowsContent']:
+        """
+        What the rows are, without them; known in preview.
+        """
+        return pulumi.get(self, "content")
+
+    @_builtins.property
+    @pulumi.getter
+    def digest(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Of a fleet: the version that its hosts shall hold.
+        """
+        return pulumi.get(self, "digest")
 
     @_builtins.property
     @pulumi.getter
@@ -410,9 +432,9 @@ class MapEntries(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def incarnation(self) -> pulumi.Output[_builtins.str]:
+    def incarnation(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Tells this creation from earlier ones of the same name.
+        Tells this creation from earlier ones of the same name. Not of a fleet.
         """
         return pulumi.get(self, "incarnation")
 
@@ -471,4 +493,12 @@ class MapEntries(pulumi.CustomResource):
         `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
         """
         return pulumi.get(self, "spec_id")
+
+    @_builtins.property
+    @pulumi.getter
+    def targets(self) -> pulumi.Output[Optional[Mapping[str, 'outputs.Target']]]:
+        """
+        Of a fleet: what each host holds, by `host[:port]`.
+        """
+        return pulumi.get(self, "targets")
 

@@ -48,6 +48,8 @@ __all__ = [
     'RawTracepoint',
     'Rollout',
     'RowCount',
+    'RowsContent',
+    'Target',
     'Tc',
     'Tcx',
     'TcxOrder',
@@ -1283,7 +1285,7 @@ class InspectedMap(dict):
 @pulumi.output_type
 class LinkStatus(dict):
     """
-    An attachment in the kernel.
+    An attachment in the kernel; of a fleet what all hosts have alike.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -1307,13 +1309,13 @@ class LinkStatus(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
-                 facts: Mapping[str, Any],
-                 hook: _builtins.str,
-                 link_id: _builtins.int,
-                 program_id: _builtins.int,
-                 program_tag: _builtins.str):
+                 facts: Optional[Mapping[str, Any]] = None,
+                 hook: Optional[_builtins.str] = None,
+                 link_id: Optional[_builtins.int] = None,
+                 program_id: Optional[_builtins.int] = None,
+                 program_tag: Optional[_builtins.str] = None):
         """
-        An attachment in the kernel.
+        An attachment in the kernel; of a fleet what all hosts have alike.
 
         :param Mapping[str, Union[_builtins.str, _builtins.float, _builtins.bool]] facts: Of the hook, such as the interface's index, the XDP mode that was found, the position.
         :param _builtins.str hook: The hook that was really used: a wish for `tcx` may have become `tc`.
@@ -1321,15 +1323,20 @@ class LinkStatus(dict):
         :param _builtins.int program_id: The kernel's id of the program on it.
         :param _builtins.str program_tag: The kernel's tag of the program on it.
         """
-        pulumi.set(__self__, "facts", facts)
-        pulumi.set(__self__, "hook", hook)
-        pulumi.set(__self__, "link_id", link_id)
-        pulumi.set(__self__, "program_id", program_id)
-        pulumi.set(__self__, "program_tag", program_tag)
+        if facts is not None:
+            pulumi.set(__self__, "facts", facts)
+        if hook is not None:
+            pulumi.set(__self__, "hook", hook)
+        if link_id is not None:
+            pulumi.set(__self__, "link_id", link_id)
+        if program_id is not None:
+            pulumi.set(__self__, "program_id", program_id)
+        if program_tag is not None:
+            pulumi.set(__self__, "program_tag", program_tag)
 
     @_builtins.property
     @pulumi.getter
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Optional[Mapping[str, Any]]:
         """
         Of the hook, such as the interface's index, the XDP mode that was found, the position.
         """
@@ -1337,7 +1344,7 @@ class LinkStatus(dict):
 
     @_builtins.property
     @pulumi.getter
-    def hook(self) -> _builtins.str:
+    def hook(self) -> Optional[_builtins.str]:
         """
         The hook that was really used: a wish for `tcx` may have become `tc`.
         """
@@ -1345,7 +1352,7 @@ class LinkStatus(dict):
 
     @_builtins.property
     @pulumi.getter(name="linkId")
-    def link_id(self) -> _builtins.int:
+    def link_id(self) -> Optional[_builtins.int]:
         """
         The kernel's id of the link; 0 for netlink attachments, which have none.
         """
@@ -1353,7 +1360,7 @@ class LinkStatus(dict):
 
     @_builtins.property
     @pulumi.getter(name="programId")
-    def program_id(self) -> _builtins.int:
+    def program_id(self) -> Optional[_builtins.int]:
         """
         The kernel's id of the program on it.
         """
@@ -1361,7 +1368,7 @@ class LinkStatus(dict):
 
     @_builtins.property
     @pulumi.getter(name="programTag")
-    def program_tag(self) -> _builtins.str:
+    def program_tag(self) -> Optional[_builtins.str]:
         """
         The kernel's tag of the program on it.
         """
@@ -1371,7 +1378,7 @@ class LinkStatus(dict):
 @pulumi.output_type
 class LoadedMap(dict):
     """
-    A map in the kernel.
+    A map in the kernel; of a fleet what all hosts have alike.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -1391,20 +1398,22 @@ class LoadedMap(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
-                 map_id: _builtins.int,
-                 pin: _builtins.str):
+                 map_id: Optional[_builtins.int] = None,
+                 pin: Optional[_builtins.str] = None):
         """
-        A map in the kernel.
+        A map in the kernel; of a fleet what all hosts have alike.
 
         :param _builtins.int map_id: The kernel's id.
         :param _builtins.str pin: Its path in bpffs.
         """
-        pulumi.set(__self__, "map_id", map_id)
-        pulumi.set(__self__, "pin", pin)
+        if map_id is not None:
+            pulumi.set(__self__, "map_id", map_id)
+        if pin is not None:
+            pulumi.set(__self__, "pin", pin)
 
     @_builtins.property
     @pulumi.getter(name="mapId")
-    def map_id(self) -> _builtins.int:
+    def map_id(self) -> Optional[_builtins.int]:
         """
         The kernel's id.
         """
@@ -1412,7 +1421,7 @@ class LoadedMap(dict):
 
     @_builtins.property
     @pulumi.getter
-    def pin(self) -> _builtins.str:
+    def pin(self) -> Optional[_builtins.str]:
         """
         Its path in bpffs.
         """
@@ -2125,7 +2134,7 @@ class ObjectMap(dict):
 @pulumi.output_type
 class ProgramStatus(dict):
     """
-    An entrypoint in the kernel.
+    An entrypoint in the kernel; of a fleet what all hosts have alike.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -2149,14 +2158,14 @@ class ProgramStatus(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
-                 jited_bytes: _builtins.int,
-                 pin: _builtins.str,
-                 program_id: _builtins.int,
-                 tag: _builtins.str,
-                 type: _builtins.str,
-                 verified_instructions: _builtins.int):
+                 jited_bytes: Optional[_builtins.int] = None,
+                 pin: Optional[_builtins.str] = None,
+                 program_id: Optional[_builtins.int] = None,
+                 tag: Optional[_builtins.str] = None,
+                 type: Optional[_builtins.str] = None,
+                 verified_instructions: Optional[_builtins.int] = None):
         """
-        An entrypoint in the kernel.
+        An entrypoint in the kernel; of a fleet what all hosts have alike.
 
         :param _builtins.int jited_bytes: Bytes of machine code.
         :param _builtins.str pin: Its path in bpffs.
@@ -2165,16 +2174,22 @@ class ProgramStatus(dict):
         :param _builtins.str type: `bpf_prog_type` in lower case.
         :param _builtins.int verified_instructions: Instructions that the verifier walked; 0 below Linux 5.16, which does not tell.
         """
-        pulumi.set(__self__, "jited_bytes", jited_bytes)
-        pulumi.set(__self__, "pin", pin)
-        pulumi.set(__self__, "program_id", program_id)
-        pulumi.set(__self__, "tag", tag)
-        pulumi.set(__self__, "type", type)
-        pulumi.set(__self__, "verified_instructions", verified_instructions)
+        if jited_bytes is not None:
+            pulumi.set(__self__, "jited_bytes", jited_bytes)
+        if pin is not None:
+            pulumi.set(__self__, "pin", pin)
+        if program_id is not None:
+            pulumi.set(__self__, "program_id", program_id)
+        if tag is not None:
+            pulumi.set(__self__, "tag", tag)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+        if verified_instructions is not None:
+            pulumi.set(__self__, "verified_instructions", verified_instructions)
 
     @_builtins.property
     @pulumi.getter(name="jitedBytes")
-    def jited_bytes(self) -> _builtins.int:
+    def jited_bytes(self) -> Optional[_builtins.int]:
         """
         Bytes of machine code.
         """
@@ -2182,7 +2197,7 @@ class ProgramStatus(dict):
 
     @_builtins.property
     @pulumi.getter
-    def pin(self) -> _builtins.str:
+    def pin(self) -> Optional[_builtins.str]:
         """
         Its path in bpffs.
         """
@@ -2190,7 +2205,7 @@ class ProgramStatus(dict):
 
     @_builtins.property
     @pulumi.getter(name="programId")
-    def program_id(self) -> _builtins.int:
+    def program_id(self) -> Optional[_builtins.int]:
         """
         The kernel's id.
         """
@@ -2198,7 +2213,7 @@ class ProgramStatus(dict):
 
     @_builtins.property
     @pulumi.getter
-    def tag(self) -> _builtins.str:
+    def tag(self) -> Optional[_builtins.str]:
         """
         The kernel's tag: 16 hex digits over its instructions.
         """
@@ -2206,7 +2221,7 @@ class ProgramStatus(dict):
 
     @_builtins.property
     @pulumi.getter
-    def type(self) -> _builtins.str:
+    def type(self) -> Optional[_builtins.str]:
         """
         `bpf_prog_type` in lower case.
         """
@@ -2214,7 +2229,7 @@ class ProgramStatus(dict):
 
     @_builtins.property
     @pulumi.getter(name="verifiedInstructions")
-    def verified_instructions(self) -> _builtins.int:
+    def verified_instructions(self) -> Optional[_builtins.int]:
         """
         Instructions that the verifier walked; 0 below Linux 5.16, which does not tell.
         """
@@ -2536,6 +2551,137 @@ class RowCount(dict):
         Of these, rows that the map held with their value when it was last looked at.
         """
         return pulumi.get(self, "matching")
+
+
+@pulumi.output_type
+class RowsContent(dict):
+    """
+    What the rows are, without them.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "perCpu":
+            suggest = "per_cpu"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in RowsContent. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        RowsContent.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        RowsContent.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 count: _builtins.int,
+                 manifest: _builtins.str,
+                 per_cpu: Optional['PerCpuValues'] = None,
+                 references: Optional[Any] = None):
+        """
+        What the rows are, without them.
+
+        :param _builtins.int count: Rows with bytes as values.
+        :param _builtins.str manifest: sha256 over them; equal rows in equal order have equal ones.
+        :param 'PerCpuValues' per_cpu: Of a per-CPU map: one value for all CPUs, or one for each.
+        :param Any references: Rows with maps or programs as values.
+        """
+        pulumi.set(__self__, "count", count)
+        pulumi.set(__self__, "manifest", manifest)
+        if per_cpu is not None:
+            pulumi.set(__self__, "per_cpu", per_cpu)
+        if references is not None:
+            pulumi.set(__self__, "references", references)
+
+    @_builtins.property
+    @pulumi.getter
+    def count(self) -> _builtins.int:
+        """
+        Rows with bytes as values.
+        """
+        return pulumi.get(self, "count")
+
+    @_builtins.property
+    @pulumi.getter
+    def manifest(self) -> _builtins.str:
+        """
+        sha256 over them; equal rows in equal order have equal ones.
+        """
+        return pulumi.get(self, "manifest")
+
+    @_builtins.property
+    @pulumi.getter(name="perCpu")
+    def per_cpu(self) -> Optional['PerCpuValues']:
+        """
+        Of a per-CPU map: one value for all CPUs, or one for each.
+        """
+        return pulumi.get(self, "per_cpu")
+
+    @_builtins.property
+    @pulumi.getter
+    def references(self) -> Optional[Any]:
+        """
+        Rows with maps or programs as values.
+        """
+        return pulumi.get(self, "references")
+
+
+@pulumi.output_type
+class Target(dict):
+    """
+    What one host of a fleet holds, as far as is known.
+    """
+    def __init__(__self__, *,
+                 digest: _builtins.str,
+                 drift: Sequence[_builtins.str],
+                 incarnation: _builtins.str,
+                 reachable: _builtins.bool):
+        """
+        What one host of a fleet holds, as far as is known.
+
+        :param _builtins.str digest: Of the version that it holds; empty: nobody knows.
+        :param Sequence[_builtins.str] drift: Why it is not as it should be, in words.
+        :param _builtins.str incarnation: Of the creation that it belongs to.
+        :param _builtins.bool reachable: Whether the host answered when it was last asked.
+        """
+        pulumi.set(__self__, "digest", digest)
+        pulumi.set(__self__, "drift", drift)
+        pulumi.set(__self__, "incarnation", incarnation)
+        pulumi.set(__self__, "reachable", reachable)
+
+    @_builtins.property
+    @pulumi.getter
+    def digest(self) -> _builtins.str:
+        """
+        Of the version that it holds; empty: nobody knows.
+        """
+        return pulumi.get(self, "digest")
+
+    @_builtins.property
+    @pulumi.getter
+    def drift(self) -> Sequence[_builtins.str]:
+        """
+        Why it is not as it should be, in words.
+        """
+        return pulumi.get(self, "drift")
+
+    @_builtins.property
+    @pulumi.getter
+    def incarnation(self) -> _builtins.str:
+        """
+        Of the creation that it belongs to.
+        """
+        return pulumi.get(self, "incarnation")
+
+    @_builtins.property
+    @pulumi.getter
+    def reachable(self) -> _builtins.bool:
+        """
+        Whether the host answered when it was last asked.
+        """
+        return pulumi.get(self, "reachable")
 
 
 @pulumi.output_type

@@ -303,6 +303,7 @@ class Program(pulumi.CustomResource):
             if source is None and not opts.urn:
                 raise TypeError("Missing required property 'source'")
             __props__.__dict__["source"] = source
+            __props__.__dict__["digest"] = None
             __props__.__dict__["drift"] = None
             __props__.__dict__["entrypoint_refs"] = None
             __props__.__dict__["entrypoints"] = None
@@ -311,6 +312,7 @@ class Program(pulumi.CustomResource):
             __props__.__dict__["map_refs"] = None
             __props__.__dict__["object"] = None
             __props__.__dict__["spec_id"] = None
+            __props__.__dict__["targets"] = None
         alias_opts = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="pulumi-nodejs:dynamic/ebpf:Program")])
         opts = pulumi.ResourceOptions.merge(opts, alias_opts)
         super(Program, __self__).__init__(
@@ -337,6 +339,7 @@ class Program(pulumi.CustomResource):
 
         __props__.__dict__["connection"] = None
         __props__.__dict__["defines"] = None
+        __props__.__dict__["digest"] = None
         __props__.__dict__["drift"] = None
         __props__.__dict__["entrypoint_refs"] = None
         __props__.__dict__["entrypoints"] = None
@@ -354,6 +357,7 @@ class Program(pulumi.CustomResource):
         __props__.__dict__["on_unreachable_reason"] = None
         __props__.__dict__["source"] = None
         __props__.__dict__["spec_id"] = None
+        __props__.__dict__["targets"] = None
         return Program(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -371,6 +375,14 @@ class Program(pulumi.CustomResource):
         Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
         """
         return pulumi.get(self, "defines")
+
+    @_builtins.property
+    @pulumi.getter
+    def digest(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Of a fleet: the version that its hosts shall hold.
+        """
+        return pulumi.get(self, "digest")
 
     @_builtins.property
     @pulumi.getter
@@ -414,9 +426,9 @@ class Program(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def incarnation(self) -> pulumi.Output[_builtins.str]:
+    def incarnation(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Tells this creation from earlier ones of the same name.
+        Tells this creation from earlier ones of the same name. Not of a fleet.
         """
         return pulumi.get(self, "incarnation")
 
@@ -507,4 +519,12 @@ class Program(pulumi.CustomResource):
         `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
         """
         return pulumi.get(self, "spec_id")
+
+    @_builtins.property
+    @pulumi.getter
+    def targets(self) -> pulumi.Output[Optional[Mapping[str, 'outputs.Target']]]:
+        """
+        Of a fleet: what each host holds, by `host[:port]`.
+        """
+        return pulumi.get(self, "targets")
 

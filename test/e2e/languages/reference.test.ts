@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync, cpSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import schema from "../../../schema.json";
 import { Lab } from "../../support/lab";
 import { temporaryPrefix } from "../../support/lab-network";
 import type { NetnsHost } from "../../support/netns-host";
@@ -61,9 +62,21 @@ described("Given the reference's program in YAML on a host", function () {
     assert.ok(Number(outputs["instructions"]) > 0);
     assert.deepEqual(Object.keys(outputs["entrypoints"]!), ["xdp_filter"]);
     assert.deepEqual(
-      (outputs["counters"] as { key: number }[]).map(({ key }) => key),
+      (outputs["counters"] as unknown as { key: number }[]).map(({ key }) => key),
       [0, 1],
     );
+  });
+
+  it("all that the state holds is in schema.json, and all that schema.json requires is in the state", async () => {
+    const { resources = [] } = (await project.exportState({ secrets: true })).deployment;
+    const ours = resources.filter(({ type }) => type.startsWith("ebpf:index:"));
+    assert.equal(ours.length, 4);
+    for (const { type, outputs = {} } of ours) {
+      const { properties, required } = schema.resources[type as keyof typeof schema.resources];
+      const unknown = Object.keys(outputs).filter((name) => !(name in properties));
+      const missing = required.filter((name) => !(name in outputs));
+      assert.deepEqual({ type, unknown, missing }, { type, unknown: [], missing: [] });
+    }
   });
 
   it("a misspelt property and a wrong value are errors that name them", async () => {
