@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { type Socket } from "node:net";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { type CommandOptions, type CommandResult, run } from "./command.js";
 import { type Connection, type TestHost } from "./host.js";
 import { writeHostFiles } from "./host-files.js";
@@ -225,6 +225,19 @@ export class NetnsHost implements TestHost {
   async write(path: string, text: string | Buffer, mode = "644"): Promise<void> {
     const script = `mkdir -p "$(dirname "$0")" && cat > "$0.$$" && chmod ${mode} "$0.$$" && mv "$0.$$" "$0"`;
     await this.exec(["sh", "-c", script, path], { input: text });
+  }
+
+  /** Puts a directory of this machine below one of the host. */
+  async copy(directory: string, target: string): Promise<void> {
+    const { stdout } = await run([
+      "sh",
+      "-c",
+      `tar -C "$0" -c "$1" | base64`,
+      dirname(directory),
+      basename(directory),
+    ]);
+    const script = `mkdir -p "$0" && base64 -d | tar -C "$0" -x --no-same-owner`;
+    await this.exec(["sh", "-c", script, target], { input: stdout });
   }
 
   /** The data path anew, after `removeInterface("eth0")`. */
