@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { run } from "../../support/command";
 import { sdkFolders, texts, writeSdks } from "../../../scripts/generate";
 
 const root = resolve(__dirname, "../../..");
@@ -23,6 +24,20 @@ describe("Generated files", () => {
       pages.filter((name) => !(`docs/reference/${name}` in texts())),
       [],
     );
+  });
+
+  it("schema.json passes Pulumi's own check", async function () {
+    this.timeout(60_000);
+    const { engineDirectory } = await import("../../../scripts/engine.mjs");
+    const pulumi = join(engineDirectory(), "pulumi");
+    const home = mkdtempSync(join(tmpdir(), "ebpf-pulumi-home-"));
+    const env = { ...process.env, PULUMI_HOME: home, PULUMI_SKIP_UPDATE_CHECK: "true" };
+    try {
+      const { stdout, stderr } = await run([pulumi, "schema", "check", join(root, "schema.json")], { env });
+      assert.equal(stdout + stderr, "");
+    } finally {
+      rmSync(home, { recursive: true });
+    }
   });
 
   it("the SDKs for Python and Go are as Pulumi's generators make them, which find no fault in schema.json", async function () {
