@@ -1,5 +1,5 @@
 /** Reading one local file, with every refusal of the operating system in words. */
-import { promises as fs, type BigIntStats } from "node:fs";
+import { type BigIntStats, promises as fs, statSync } from "node:fs";
 import * as path from "node:path";
 import { type EbpfError, invalid } from "../errors";
 
@@ -26,7 +26,7 @@ const reasons: Record<string, string> = {
 /** Finds a regular file. Fails with `invalid`, blaming `property`. */
 export async function findFile(property: string, given: string): Promise<LocalFile> {
   const absolute = path.resolve(given);
-  const stats = await refusal(property, given, () => fs.stat(absolute, { bigint: true }));
+  const stats = await refusal(property, given, () => look(absolute));
   if (!stats.isFile()) {
     throw fileProblem(property, given, stats.isDirectory() ? "is a directory" : "is no regular file");
   }
@@ -38,15 +38,13 @@ export function readFile(property: string, file: LocalFile): Promise<Buffer> {
   return refusal(property, file.path, () => fs.readFile(file.path));
 }
 
-/** The stamps of files now; a file that cannot be read has none. */
-export async function stampsOf(paths: Iterable<string>): Promise<Map<string, string>> {
-  const stamps = await Promise.all(
-    [...paths].map(async (name): Promise<[string, string]> => {
-      const stats = await fs.stat(name, { bigint: true }).catch(() => undefined);
-      return [name, stats === undefined ? "" : stampOf(stats)];
-    }),
-  );
-  return new Map(stamps);
+/** The stamp of a file now; "" for one that is not there. */
+export function stampNow(name: string): string {
+  try {
+    return stampOf(look(name));
+  } catch {
+    return "";
+  }
 }
 
 /** One problem with one file. */
@@ -54,11 +52,16 @@ export function fileProblem(property: string, given: string, reason: string): Eb
   return invalid(`read ${given}`, [{ property, reason: `${given}: ${reason}` }]);
 }
 
+/** At once: the way to a thread and back takes ten times as long, and every check of every resource looks. */
+function look(name: string): BigIntStats {
+  return statSync(name, { bigint: true });
+}
+
 function stampOf(stats: BigIntStats): string {
   return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(":");
 }
 
-async function refusal<T>(property: string, given: string, read: () => Promise<T>): Promise<T> {
+async function refusal<T>(property: string, given: string, read: () => T | Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {

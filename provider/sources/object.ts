@@ -7,7 +7,7 @@
  */
 import { digestOf } from "../protocol/spec";
 import { compile, type CSource } from "./clang";
-import { findFile, readFile, stampsOf, type LocalFile } from "./file";
+import { findFile, readFile, stampNow, type LocalFile } from "./file";
 import type { ObjectRequest, ObjectSource } from "./source";
 
 type Content = Pick<ObjectSource, "blob" | "sourceDigest" | "bytes">;
@@ -54,15 +54,15 @@ function newest(
 async function isCurrent(earlier: Promise<Opened>): Promise<boolean> {
   const { stamps } = await earlier.catch(() => ({ stamps: undefined }));
   if (stamps === undefined) return false;
-  const now = await stampsOf(stamps.keys());
-  return [...stamps].every(([name, stamp]) => stamp !== "" && now.get(name) === stamp);
+  return [...stamps].every(([name, stamp]) => stamp !== "" && stampNow(name) === stamp);
 }
 
 async function read(property: string, file: LocalFile, request: ObjectRequest): Promise<Opened> {
   if (file.name.endsWith(".c")) {
     const source: CSource = { property, file, includes: request.includes, defines: request.defines };
     const { object, sourceDigest, files } = await compile(source);
-    return { blob: digestOf(object), sourceDigest, bytes: object, stamps: await stampsOf(files) };
+    const stamps = new Map(files.map((name) => [name, stampNow(name)]));
+    return { blob: digestOf(object), sourceDigest, bytes: object, stamps };
   }
   const bytes = await readFile(property, file);
   const digest = digestOf(bytes);
