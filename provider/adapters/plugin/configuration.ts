@@ -27,17 +27,20 @@ function decode(properties: Properties): Properties {
 /** Every problem at once; values that a preview does not know are none. */
 export function problemsOfConfig(properties: Properties): Problem[] {
   const config = decode(properties);
-  const problems = problemsOfInput(providerConfigSchema, config);
-  return problems.length > 0 ? problems : contradictions(config as Partial<ProviderConfig>);
+  return [...problemsOfInput(providerConfigSchema, config), ...contradictions(config)];
 }
 
-function contradictions({ connection, privateKey, privateKeyPassword }: Partial<ProviderConfig>): Problem[] {
+/** Between values that are each well-formed. */
+function contradictions({ autoRefresh, preview, connection }: Properties): Problem[] {
   const problems: Problem[] = [];
-  if (privateKeyPassword !== undefined && privateKey === undefined && connection?.privateKey === undefined) {
-    problems.push({
-      property: "privateKeyPassword",
-      reason: "is the passphrase of no key: give privateKey too, or connection.privateKey",
-    });
+  if (autoRefresh === true && preview === "offline") {
+    const reason = "asks the hosts in each preview, but preview is offline: choose one";
+    problems.push({ property: "autoRefresh", reason });
+  }
+  const { transport, proxy } = (connection ?? {}) as Properties;
+  if (transport === "local" && proxy !== undefined) {
+    const reason = "leads to another machine, but transport is local: choose one";
+    problems.push({ property: "connection.proxy", reason });
   }
   return problems;
 }

@@ -17,7 +17,7 @@ import {
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import type { Struct } from "google-protobuf/google/protobuf/struct_pb";
 import { isDeepStrictEqual } from "node:util";
-import { EbpfError } from "../../errors";
+import { EbpfError, type Problem } from "../../errors";
 import { type Call, type ChangeKind, isUnreachable, PartialError, type Properties } from "../../lifecycle";
 import { formatSpecId, parseSpecId } from "../../protocol/spec-id";
 import type { Connection } from "../../transport/connection";
@@ -88,11 +88,11 @@ export function createResources(core: Core, calls: Calls) {
         const news = fromStruct(request.getNews()) ?? {};
         const known = Object.keys(olds).length === 0 ? undefined : olds;
         const wanted = completed(parseUrn(urn), kind, news);
-        const assets = unfitAssets(news);
+        const better = [...unfitAssets(news), ...missingPlace(wanted)];
         const { inputs, failures } = await lifecycle.check(kind, known, wanted, call);
         const problems = [
-          ...assets,
-          ...failures.filter(({ property }) => !assets.some((asset) => asset.property === property)),
+          ...better,
+          ...failures.filter(({ property }) => !better.some((known) => known.property === property)),
         ];
         const specId = String(inputs["specId"]);
         const owner = named.get(specId) ?? urn;
@@ -237,6 +237,13 @@ function sameName(kind: string, other: string, specId: string): string {
     `${specId} is the name of ${other} on the host too: give each ${kind} of a stack a name of its own, ` +
     "also under different parents"
   );
+}
+
+function missingPlace({ connection = null, hosts = null }: Properties): Problem[] {
+  if (connection !== null || hosts !== null) return [];
+  const reason =
+    "is missing: give it here, to the provider, or for all of the stack as config `ebpf:connection`";
+  return [{ property: "connection", reason }];
 }
 
 /** The engine would print the value of the property, a secret in clear: so the text names it. */

@@ -46,13 +46,19 @@ describe("configuration of the plugin", () => {
     );
   });
 
-  it("reports a passphrase without a key, and a connection that is no JSON", async () => {
-    assert.match((await check({ privateKeyPassword: "p" })).failures.join(), /privateKeyPassword: .*no key/);
-    assert.deepEqual((await check({ privateKeyPassword: "p", privateKey: "k" })).failures, []);
-    assert.deepEqual(
-      (await check({ privateKeyPassword: "p", connection: '{"host":"a","privateKey":"k"}' })).failures,
-      [],
-    );
+  it("reports what contradicts itself, beside what is wrong by itself", async () => {
+    const { failures } = await check({
+      autoRefresh: "true",
+      preview: "offline",
+      connection: '{"host":"a","transport":"local","proxy":{"host":"b","port":0}}',
+    });
+    assert.equal(failures.length, 3);
+    assert.match(failures[0]!, /^ebpf:connection\.proxy\.port: /);
+    assert.match(failures[1]!, /^ebpf:autoRefresh: .*preview is offline/);
+    assert.match(failures[2]!, /^ebpf:connection\.proxy: .*transport is local/);
+  });
+
+  it("reports a connection that is no JSON", async () => {
     assert.match(
       (await check({ connection: "{edge-1" })).failures.join(),
       /ebpf:connection: expected object/,
