@@ -13,6 +13,7 @@ import { machine, type Result, table, writeJson } from "./report.js";
 import { type RowGroup } from "./row.js";
 import { deployment } from "./rows/deployment.js";
 import { entries } from "./rows/entries.js";
+import { fleet200 } from "./rows/fleet-200.js";
 import { hosts } from "./rows/hosts.js";
 import { provider } from "./rows/provider.js";
 import { session } from "./rows/session.js";
@@ -21,7 +22,7 @@ import { swap } from "./rows/swap.js";
 /** By file in bench/; the quick ones first. */
 const suites: Record<string, RowGroup[]> = {
   latest: [session, entries, swap, hosts, deployment],
-  provider: [provider],
+  provider: [provider, fleet200],
 };
 const namesOf = (groups: RowGroup[]): string[] => groups.flatMap((group) => group.names);
 
