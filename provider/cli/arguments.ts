@@ -73,7 +73,8 @@ export function readArguments(
   if (command !== undefined) {
     for (const missing of wanted.slice(operands.length).filter((name) => !name.startsWith("[")))
       problems.push({ property: missing, reason: "missing" });
-    for (const extra of operands.slice(wanted.length))
+    const most = wanted.at(-1)?.endsWith("…]") === true ? Infinity : wanted.length;
+    for (const extra of operands.slice(most))
       problems.push({ property: extra, reason: "one operand too many" });
   }
 

@@ -2,7 +2,7 @@
 import type { Connection } from "../transport/connection";
 
 export interface Command {
-  /** Names of what stands after the command, for usage; `[NAME]` may be left out. `HOST` is the first if there is one. */
+  /** Names of what stands after the command, for usage; `[NAME]` may be left out, `[NAME…]` be several. `HOST` is the first if there is one. */
   operands: readonly string[];
   /** Names of options with a value, besides those of HOST. */
   options?: readonly string[];

@@ -13,18 +13,30 @@ import { readArguments } from "./arguments";
 import type { Command } from "./command";
 import { doctor } from "./doctor";
 import { graph } from "./graph";
+import { importCommand } from "./import";
 import { inspect } from "./inspect";
 import { ls } from "./ls";
 import { plugin } from "./plugin";
 import { types } from "./types";
 
-const commands: Readonly<Record<string, Command>> = { doctor, ls, inspect, types, graph, plugin };
+const commands: Readonly<Record<string, Command>> = {
+  doctor,
+  ls,
+  inspect,
+  import: importCommand,
+  types,
+  graph,
+  plugin,
+};
 
 const help = `usage: pulumi-ebpf COMMAND … [--json]
 
   doctor HOST       whether pulumi-ebpf can work with the host, and what its kernel lacks
   ls HOST           all that Pulumi stacks hold there
   inspect HOST ID   one of them: what the kernel shows, and drift; ID as ls prints it
+  import HOST [SPEC-ID…]
+                    what a stack holds there, or some of it, as the file for \`pulumi import --file\` in dynamic mode
+                    --clear globals: also values of globals, which may be secret
   types OBJECT      an object's programs, maps and globals as TypeScript; a .o or .bpf.c, needs no host
   graph [STACK]     what a stack has on which hosts, and drift as of the last refresh, as SVG; asks no host.
                     --file FILE: from what \`pulumi stack export\` printed, - for standard input
