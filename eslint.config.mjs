@@ -7,6 +7,7 @@ const layers = [
   "provider/policy",
   "provider/cli",
   "provider/adapters",
+  "provider/schema",
   "provider/functions",
   "provider/lifecycle",
   "provider/resources",

@@ -1,5 +1,4 @@
 // Every resource and function once: docs/reference shows these, and the tests compile them.
-import * as pulumi from "@pulumi/pulumi";
 import * as ebpf from "pulumi-ebpf";
 
 // example: Provider
