@@ -158,6 +158,8 @@ class PooledSession implements AgentSession {
     const opening: Opening = {
       agent: this.connect(dial).finally(() => {
         if (this.opening === opening) this.opening = undefined;
+        // nobody may ever call it: who waits for room need not wait for that
+        if (this.agent !== undefined) this.pool.used(this);
       }),
       singleDialSeconds,
       abort,

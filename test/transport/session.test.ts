@@ -117,6 +117,21 @@ describe("session", function () {
       }
     });
 
+    it("opens more sessions than it keeps alive, all at once and without a call on any", async () => {
+      const small = suite.newPool(2);
+      try {
+        const ways = [21, 22, 23, 24].map((perDialTimeout) => ({ ...suite.host.connection, perDialTimeout }));
+        const sessions = await Promise.all(ways.map((connection) => small.open(connection)));
+        const last = sessions[3]!;
+        const { pid } = last.hello;
+        last.release();
+        assert.deepEqual(await last.call("blob.has", { digests: ["a"] }), ["a"]);
+        assert.notEqual(last.hello.pid, pid, "what was released dials again");
+      } finally {
+        small.closeAll();
+      }
+    });
+
     it("keeps at most so many sessions alive; one that made room dials again when it is used", async () => {
       const small = suite.newPool(2);
       const alive = async (): Promise<number> => {

@@ -15,7 +15,7 @@ import { unknownPaths } from "../unknowns";
 import { checkFleet } from "./check";
 import { deleteFleet } from "./delete";
 import { diffFleet } from "./diff";
-import { planFleet } from "./plan";
+import { planFleet, SAMPLE } from "./plan";
 import { readFleet } from "./read";
 import { fleetStateOf } from "./state";
 import { type FleetInputs, isBehind, isFleet, membersOf, type Targets, versionOf } from "./targets";
@@ -51,15 +51,8 @@ export class FleetLifecycle {
     const spec = definition.compile(checked as CommonInputs);
     const blame = (error: EbpfError) => definition.blame?.(error, checked as CommonInputs);
     const members = membersOf(checked.hosts);
-    const outcome = await planFleet(
-      this.tools.planner,
-      members,
-      this.tools.reach,
-      spec,
-      sources,
-      blame,
-      call,
-    );
+    const { planner, reach } = this.tools;
+    const outcome = await planFleet(planner, members, reach, spec, sources, blame, call, SAMPLE);
     return { inputs, failures: outcome.problems };
   }
 

@@ -10,8 +10,13 @@ import { hostsText, type Member, namesOf } from "./targets";
 
 /** Silent hosts that are told one by one. */
 const FEW = 3;
+/** Hosts that a check dials, which the engine calls in an update too. */
+export const SAMPLE = 24;
 
-/** `reach`: with the credentials of the moment. The result is that of the first release; problems are those of all. */
+/**
+ * `most`: of a larger fleet so many hosts are asked, spread over the list. `reach`: with the credentials of the moment.
+ * The result is that of the first release; problems are those of all.
+ */
 export async function planFleet(
   planner: Planner,
   members: readonly Member[],
@@ -20,28 +25,35 @@ export async function planFleet(
   sources: Source[],
   blame: (error: EbpfError) => string | undefined,
   call: Call,
+  most = Infinity,
 ): Promise<PlanOutcome> {
+  const asked = spread(members, most);
   const silent: { name: string; text: string }[] = [];
   const kernels = await Promise.all(
-    members.map(({ name, connection }) =>
-      planner.kernelOf(reach(connection), { ...call, report: (text) => silent.push({ name, text }) }),
-    ),
+    asked.map(({ name, connection }) => {
+      const report: Call["report"] = (text, severity) => {
+        if (severity === "warning") silent.push({ name, text });
+        else call.report(text, severity);
+      };
+      return planner.kernelOf(reach(connection), { ...call, report });
+    }),
   );
   if (silent.length > FEW) {
-    const text = `${silent.length} of ${hostsText(members.length)} cannot be asked: not planned there: ${namesOf(silent)}`;
+    const text = `${silent.length} of ${hostsText(asked.length)} cannot be asked: not planned there: ${namesOf(silent)}`;
     call.report(text, "warning");
   } else {
     for (const { text } of silent) call.report(text, "warning");
   }
+  const rest = asked.length === members.length ? "" : ` (${asked.length} of ${members.length} asked)`;
   const releases = new Map<string, Member[]>();
-  for (const [index, member] of members.entries()) {
+  for (const [index, member] of asked.entries()) {
     const kernel = kernels[index];
     if (kernel !== undefined) releases.set(kernel, [...(releases.get(kernel) ?? []), member]);
   }
   const outcomes = await Promise.all(
     [...releases].map(([kernel, [first, ...others]]) => {
-      const count = `${others.length + 1} of ${hostsText(members.length)}`;
-      const place = `${first!.name}, for ${count} with kernel ${kernel}`;
+      const count = `${others.length + 1} of ${hostsText(asked.length)}`;
+      const place = `${first!.name}, for ${count} with kernel ${kernel}${rest}`;
       return planner.plan(reach(first!.connection), spec, sources, blame, call, place);
     }),
   );
@@ -52,4 +64,9 @@ export async function planFleet(
   const result = outcomes.find((outcome) => outcome.result !== undefined)?.result;
   const problems = outcomes.flatMap((outcome) => outcome.problems);
   return { problems, ...(result === undefined ? {} : { result }) };
+}
+
+function spread(members: readonly Member[], most: number): readonly Member[] {
+  if (members.length <= most) return members;
+  return Array.from({ length: most }, (_, index) => members[Math.floor((index * members.length) / most)]!);
 }
