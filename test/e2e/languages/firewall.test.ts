@@ -60,8 +60,9 @@ for (const language of languages) {
       const { sent, received } = await send();
       assert.equal(received, 0);
       assert.equal(await counted(), sent);
-      const [link] = await host.bpftool<{ prog_id: number }[]>("link", "show");
-      assert.equal(link?.prog_id, await programOnEth0(host));
+      const [pin] = (await bpffsOf(host)).filter((path) => path.includes("/links/"));
+      const link = await host.bpftool<{ prog_id: number }>("link", "show", "pinned", pin!);
+      assert.equal(link.prog_id, await programOnEth0(host));
       assert.deepEqual(await rulesOnHost(), [`${lab.client.address}/32`]);
     });
 
