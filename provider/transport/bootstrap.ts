@@ -16,9 +16,10 @@
  *
  * A bundle directory is named by its contents, and each file in it appears by rename after all files were verified.
  * The first start after a boot verifies it again (Node itself by its size) and notes inode, size and ctime of each
- * file in <run>/verified-<digest>; the next ones compare those, which every write changes, since to hash 3 MB takes as
- * long as to load them. So a partial or damaged one is never used but repaired, and any number of deliveries at once
- * end in the same files. A delivery also removes what has not been started for a month.
+ * file in <run>/verified-<digest>, and of a Node of the host's own in <run>/node; the next ones compare those, which
+ * every write changes, since to hash 3 MB takes as long as to load them. So a partial or damaged one is never used but
+ * repaired, and any number of deliveries at once end in the same files. A delivery also removes what has not been
+ * started for a month.
  */
 import { randomBytes } from "node:crypto";
 import { type Bundle, type Bundles, checksums, NODE_PATH, type Variant } from "./bundle";
@@ -30,18 +31,35 @@ export const RUN_ROOT = "/run/pulumi-ebpf";
 /** What a login that may do no more can run by `sudo -n`; ebpf.Host writes it (host-setup.ts). */
 export const LAUNCHER = "/usr/local/sbin/pulumi-ebpf-agent";
 
-/** Sets `arch`, empty where there is no agent, `node`, and `variant`. */
-export const detectVariant = `
+/** Sets `arch`, empty where there is no agent, and `node`. */
+const detectPlatform = `
 case "$(uname -sm)" in
   "Linux x86_64") arch=x64 ;;
   "Linux aarch64") arch=arm64 ;;
   *) arch= ;;
 esac
-node=$(command -v node || command -v nodejs)
+node=$(command -v node || command -v nodejs)`;
+
+const askVersion = `
 case "$([ -z "$node" ] || "$node" --version 2>/dev/null)" in
   v1[89].* | v[2-9][0-9].*) variant=plain ;;
   *) variant=node ;;
 esac`;
+
+/** Sets `variant` too. */
+export const detectVariant = detectPlatform + askVersion;
+
+/** As askVersion, which takes as long as all the rest: a Node that is new enough is noted, as the bundle's files are. */
+const recallVersion = `
+before=
+[ -r ${RUN_ROOT}/node ] && read -r before <${RUN_ROOT}/node
+now=$([ -z "$node" ] || stat -Lc '%n %i %s %z' "$node" 2>/dev/null)
+if [ -n "$now" ] && [ "$now" = "$before" ]; then
+  variant=plain
+else
+  ${askVersion.trim()}
+  [ $variant = plain ] && ${noted("node")}
+fi`;
 
 export function newNonce(): string {
   return `pulumi-ebpf-${randomBytes(12).toString("hex")}`;
@@ -73,22 +91,21 @@ say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
 umask 077
 cd /
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin
-${detectVariant}
+${detectPlatform}
+${recallVersion}
 [ -n "$arch" ] || { say unsupported "$(uname -s) $(uname -m)"; exit 1; }
 case $arch-$variant in
 ${(["x64", "arm64"] as const).flatMap((arch) => [known(bundles, arch, "plain"), known(bundles, arch, "node")]).join("\n")}
 esac
 dir=${AGENT_ROOT}/$digest
-verified=${RUN_ROOT}/verified-$digest
 [ $variant = plain ] || node=$dir/${NODE_PATH}
 intact() {
   cd "$dir" 2>/dev/null || return 1
   now=$(stat -c '%n %i %s %z' $paths 2>/dev/null)
-  [ -n "$now" ] && [ "$now" = "$(cat $verified 2>/dev/null)" ] && return
+  [ -n "$now" ] && [ "$now" = "$(cat ${RUN_ROOT}/verified-$digest 2>/dev/null)" ] && return
   printf '%s' "$sums" | sha256sum -c >/dev/null 2>&1 &&
     { [ $variant = plain ] || [ "$(wc -c 2>/dev/null <${NODE_PATH})" -eq $node_size ]; } || return
-  # where it cannot be noted, the next start verifies again
-  { mkdir -p ${RUN_ROOT} && printf '%s' "$now" >$verified.$$ && mv -f $verified.$$ $verified; } 2>/dev/null
+  ${noted("verified-$digest")}
   return 0
 }
 if ! intact; then
@@ -118,6 +135,12 @@ cd /
 say start
 exec "$node" "$dir/agent.js" serve
 `;
+}
+
+/** Keeps `now`; where it cannot be kept, the next start finds out again. */
+function noted(name: string): string {
+  const file = `${RUN_ROOT}/${name}`;
+  return `{ mkdir -p ${RUN_ROOT} && printf '%s\\n' "$now" >${file}.$$ && mv -f ${file}.$$ ${file}; } 2>/dev/null`;
 }
 
 /** Other bundles, a month after their last start (start.ts), but for what a unit starts at boot. */

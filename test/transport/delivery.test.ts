@@ -65,7 +65,7 @@ describe("delivery", function () {
     assert.equal(await stamp(), before);
     // what the next start compares instead of hashing it all again
     const noted = `/run/pulumi-ebpf/verified-${suite.manifest.x64.digest}`;
-    const lines = (await suite.host.exec(["cat", noted])).stdout.split("\n");
+    const lines = (await suite.host.exec(["cat", noted])).stdout.trim().split("\n");
     assert.deepEqual(
       lines.map((line) => line.split(" ")[0]),
       suite.manifest.x64.files.map(({ path }) => path),
@@ -135,6 +135,30 @@ describe("delivery", function () {
       await suite.host.exec(["rm", "-r", "/etc/systemd/system/bpf.service"]);
     }
     await suite.undeliver();
+  });
+
+  it("asks a host's Node for its version again when it is another one", async () => {
+    const note = async (): Promise<string> => (await suite.host.exec(["cat", "/run/pulumi-ebpf/node"])).stdout;
+    await suite.pool.open(suite.host.connection);
+    suite.pool.closeAll();
+    const noted = await note();
+    assert.match(noted, /^\/\S+ \d+ \d+ /);
+    await suite.host.write("/run/pulumi-ebpf/node", noted.replace(/ \d+ /, " 0 "));
+    await suite.pool.open(suite.host.connection);
+    assert.equal(await note(), noted);
+  });
+
+  it("brings Node to a host whose own is too old, each time", async () => {
+    await bare.write("/usr/local/bin/node", "#!/bin/sh\necho v16.20.2\n", "755");
+    try {
+      for (let start = 0; start < 2; start++) {
+        const { hello } = await suite.pool.open(bare.connection);
+        assert.match(hello.bootId, /^node v22/);
+        suite.pool.closeAll();
+      }
+    } finally {
+      await bare.exec(["rm", "/usr/local/bin/node"]);
+    }
   });
 
   it("notes each start at the bundle's directory", async () => {
