@@ -1,6 +1,7 @@
 /** Apply: brings a host to what checked inputs say, and knows how certain the outcome is. */
 import { EbpfError } from "../errors";
 import type { ParamsOf } from "../protocol/messages";
+import type { Progress } from "../protocol/messages";
 import { parseSpecId } from "../protocol/spec-id";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { OpenSources } from "../sources/source";
@@ -25,7 +26,7 @@ export interface Tools {
 export type ApplyOptions = Pick<ParamsOf<"apply">, "keepPrevious">;
 
 /** Between two lines about the progress of one apply. */
-const PROGRESS_MS = 5000;
+const PROGRESS_MS = 2000;
 
 /**
  * Sends local files and the Spec; returns the outputs of what then runs.
@@ -57,7 +58,9 @@ export async function apply(
       { spec, inputs: withoutHostless(inputs), incarnation, ...options },
       {
         ...during(call),
-        onProgress: atMostEvery(PROGRESS_MS, ({ message }) => call.report(`${name}: ${message}`)),
+        onProgress: atMostEvery(PROGRESS_MS, (progress) =>
+          call.report(`${name}: on ${host}: ${progressText(progress)}`),
+        ),
       },
     );
     for (const note of status.notes) call.report(`${name}: on ${host}: ${note}`);
@@ -74,6 +77,12 @@ export async function apply(
     const drift = [`apply was sent to ${host} and not confirmed: ${error.message}`];
     throw new PartialError(told, id, { ...inputs, incarnation, drift });
   }
+}
+
+/** `write entries of map "blocked": 131,072 of 1,000,000`. */
+function progressText({ message, done, total }: Progress): string {
+  if (done === undefined || total === undefined) return message;
+  return `${message}: ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`;
 }
 
 /** The verb was sent and its answer lost, or its undo was: the host may have carried it out. */

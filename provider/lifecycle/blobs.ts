@@ -31,6 +31,9 @@ export function verifyUnchanged(spec: Spec, sources: Source[]): void {
   );
 }
 
+/** Between two lines about what is on its way. */
+const SILENT_MS = 2_000;
+
 /** Sends what the host lacks. */
 export async function putBlobs(
   session: AgentSession,
@@ -42,10 +45,17 @@ export async function putBlobs(
   const missing = await session.call("blob.has", { digests: [...blobs.keys()] });
   const total = missing.reduce((sum, digest) => sum + blobs.get(digest)!.length, 0);
   let sent = 0;
-  for (const batch of batches(missing, blobs)) {
-    await session.call("blob.put", { blobs: Object.fromEntries(batch) }, during(call));
-    sent += batch.reduce((sum, [, bytes]) => sum + bytes.length, 0);
-    if (total > BATCH_BYTES) report(`${megabytes(sent)} of ${megabytes(total)} MB sent to ${session.host}`);
+  const timer = setInterval(
+    () => report(`${megabytes(sent)} of ${megabytes(total)} MB sent to ${session.host}`),
+    SILENT_MS,
+  );
+  try {
+    for (const batch of batches(missing, blobs)) {
+      await session.call("blob.put", { blobs: Object.fromEntries(batch) }, during(call));
+      sent += batch.reduce((sum, [, bytes]) => sum + bytes.length, 0);
+    }
+  } finally {
+    clearInterval(timer);
   }
 }
 

@@ -33,7 +33,6 @@ export { isUnreachable } from "./describe";
 export type { ChangeKind, Diff } from "./diff";
 export { problemsOfInput } from "./problems";
 export { PartialError, type Properties } from "./state";
-export { type Path, propertyPath } from "./unknowns";
 export { UNKNOWN };
 
 export interface CheckOutcome {
@@ -103,8 +102,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   const toolsOf = (call: Call = options): Tools => ({
     openSources,
     open: ({ connection }) => {
-      const { signal } = call;
-      return openSession(withCredentials(connection, settings), signal === undefined ? {} : { signal });
+      const onProgress = (message: string): void => call.report(message);
+      return openSession(withCredentials(connection, settings), { ...during(call), onProgress });
     },
     call,
   });

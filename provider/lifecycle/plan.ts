@@ -49,7 +49,8 @@ export function createPlanner(openSession: OpenSession): Planner {
     { report }: Call,
   ): Promise<AgentSession | undefined> {
     try {
-      return await openSession(connection, { singleDialSeconds: DIAL_SECONDS });
+      const onProgress = (message: string): void => report(message);
+      return await openSession(connection, { singleDialSeconds: DIAL_SECONDS, onProgress });
     } catch (thrown) {
       const error = EbpfError.from(thrown);
       if (!EbpfError.is(error, "transport", "cancelled", "permission", "unsupported")) throw error;

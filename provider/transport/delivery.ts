@@ -14,7 +14,7 @@ import type { Architecture } from "./packages";
 const ANSWER_TIMEOUT_MS = 30_000;
 /** Slowest host that is waited for while it verifies what arrived. */
 const LEAST_VERIFIED_BYTES_PER_MS = 5_000;
-/** How long a delivery stays silent. */
+/** How long a delivery stays silent, and between two lines about it. */
 const SILENT_MS = 2_000;
 
 export interface Agent {
@@ -60,6 +60,26 @@ export async function startAgent(line: Line, bundles: Bundles, options: StartOpt
 
 /** Resolves when the agent has the stream. */
 async function untilStart(talk: Conversation, bundles: Bundles, options: StartOptions): Promise<void> {
+  const { onProgress } = options;
+  let doing = "";
+  const tell = setInterval(() => doing !== "" && onProgress?.(doing), SILENT_MS);
+  try {
+    await converse(talk, bundles, options, (text) => {
+      // the first line comes as long after its beginning as the others after each other
+      if (doing === "") tell.refresh();
+      doing = text;
+    });
+  } finally {
+    clearInterval(tell);
+  }
+}
+
+async function converse(
+  talk: Conversation,
+  bundles: Bundles,
+  options: StartOptions,
+  now: (doing: string) => void,
+): Promise<void> {
   const { host } = options;
   let state: { spoken: boolean; sudoer?: string } = { spoken: false };
   let timeout = ANSWER_TIMEOUT_MS;
@@ -104,7 +124,11 @@ async function untilStart(talk: Conversation, bundles: Bundles, options: StartOp
           },
         );
       case "need":
-        timeout += await deliver(talk, bundles, rest[0] as Architecture, rest[1] as Variant, options);
+        now(`preparing the agent for ${host}`);
+        timeout += await deliver(talk, bundles, rest[0] as Architecture, rest[1] as Variant, (done, total) =>
+          now(`sending the agent to ${host}: ${megabytes(done)} of ${megabytes(total)} MB`),
+        );
+        now(`${host} verifies the agent`);
         break;
       case "damaged":
         throw talk.error(
@@ -124,35 +148,23 @@ async function deliver(
   bundles: Bundles,
   architecture: Architecture,
   variant: Variant,
-  { onProgress }: StartOptions,
+  told: (doneBytes: number, totalBytes: number) => void,
 ): Promise<number> {
   const { files } = bundles.get(architecture, variant);
-  const start = Date.now();
-  let state = "preparing the agent";
-  const timer = setInterval(
-    () => onProgress?.(`${state} (${Math.round((Date.now() - start) / 1000)} s)`),
-    SILENT_MS,
-  );
-  try {
-    const contents = await Promise.all(files.map((file) => bundles.compressed(architecture, file)));
-    const total = contents.reduce((sum, { length }) => sum + length, 0);
-    let sent = 0;
-    talk.write(`${contents.map(({ length }) => length).join(" ")}\n`);
-    for (const bytes of contents) {
-      const line = await talk.line(ANSWER_TIMEOUT_MS);
-      if (line?.[0] !== "send") {
-        const words = line === undefined ? await talk.lastWords() : `unexpected answer "${line[0]}"`;
-        throw talk.error(`deliver the agent to ${AGENT_ROOT}: ${words}`, "deliver", diskAdvice(true));
-      }
-      await talk.upload(bytes, (done) => {
-        state = `delivering the agent: ${Math.floor((100 * (sent + done)) / total)}% of ${megabytes(total)}`;
-      });
-      sent += bytes.length;
+  const contents = await Promise.all(files.map((file) => bundles.compressed(architecture, file)));
+  const total = contents.reduce((sum, { length }) => sum + length, 0);
+  let sent = 0;
+  talk.write(`${contents.map(({ length }) => length).join(" ")}\n`);
+  for (const bytes of contents) {
+    const line = await talk.line(ANSWER_TIMEOUT_MS);
+    if (line?.[0] !== "send") {
+      const words = line === undefined ? await talk.lastWords() : `unexpected answer "${line[0]}"`;
+      throw talk.error(`deliver the agent to ${AGENT_ROOT}: ${words}`, "deliver", diskAdvice(true));
     }
-    return files.reduce((sum, { size }) => sum + size, 0) / LEAST_VERIFIED_BYTES_PER_MS;
-  } finally {
-    clearInterval(timer);
+    await talk.upload(bytes, (done) => told(sent + done, total));
+    sent += bytes.length;
   }
+  return files.reduce((sum, { size }) => sum + size, 0) / LEAST_VERIFIED_BYTES_PER_MS;
 }
 
 function notPermitted(host: string, user: string, reason: string): EbpfError {
@@ -171,5 +183,5 @@ function diskAdvice(delivering: boolean): string {
 }
 
 function megabytes(bytes: number): string {
-  return `${(bytes / (1 << 20)).toFixed(1)} MB`;
+  return (bytes / 1e6).toFixed(1);
 }

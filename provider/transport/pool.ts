@@ -153,7 +153,8 @@ class PooledSession implements AgentSession {
       signal: abort.signal,
       dialErrorLimit: singleDialSeconds === undefined ? dialLimit(this.connection) : 1,
       dialTimeout: 1000 * (singleDialSeconds ?? this.connection.perDialTimeout ?? DIAL_SECONDS),
-      onProgress: (message) => listeners.forEach((listener) => listener(message)),
+      // a host that many wait for is told of once
+      onProgress: (message) => [...listeners][0]?.(message),
     };
     const opening: Opening = {
       agent: this.connect(dial).finally(() => {

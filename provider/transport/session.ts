@@ -24,6 +24,7 @@ export interface OpenOptions {
   signal?: AbortSignal;
   /** One dial only, of at most so many seconds (plan uses 3). */
   singleDialSeconds?: number;
+  /** What takes more than two seconds. Of those who wait for one host's session, the first is told. */
   onProgress?: (message: string) => void;
 }
 

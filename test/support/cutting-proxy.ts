@@ -1,10 +1,12 @@
-/** A TCP relay on this machine that cuts its connections after so many pieces of data: a network that fails. */
+/** A TCP relay on this machine that is slow, or cuts its connections after so many pieces of data: a network that fails. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 
 export class CuttingProxy {
   /** Pieces still let through, of both directions together; Infinity: none is cut. */
   remaining = Infinity;
+  /** Of each direction of each connection. */
+  bytesPerSecond = Infinity;
   /** Whether it cut anything since `remaining` was set by hand. */
   cut = false;
   private readonly sockets = new Set<Socket>();
@@ -35,7 +37,10 @@ export class CuttingProxy {
     ] as const) {
       this.sockets.add(from);
       from.on("data", (piece) => {
-        if (this.remaining-- > 0) return void to.write(piece);
+        if (this.remaining-- > 0) {
+          to.write(piece);
+          return void this.slowDown(from, piece.length);
+        }
         this.cut = true;
         client.destroy();
         host.destroy();
@@ -46,5 +51,11 @@ export class CuttingProxy {
         to.destroy();
       });
     }
+  }
+
+  private slowDown(from: Socket, bytes: number): void {
+    if (this.bytesPerSecond === Infinity) return;
+    from.pause();
+    setTimeout(() => from.resume(), (1000 * bytes) / this.bytesPerSecond);
   }
 }
