@@ -143,7 +143,8 @@ describe("delivery", function () {
   });
 
   it("asks a host's Node for its version again when it is another one", async () => {
-    const note = async (): Promise<string> => (await suite.host.exec(["cat", "/run/pulumi-ebpf/node"])).stdout;
+    const note = async (): Promise<string> =>
+      (await suite.host.exec(["cat", "/run/pulumi-ebpf/node"])).stdout;
     await suite.pool.open(suite.host.connection);
     suite.pool.closeAll();
     const noted = await note();
