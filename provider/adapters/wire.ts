@@ -1,6 +1,6 @@
 /** Values between the engine's JSON and the lifecycle's. */
 import type { Problem } from "../errors";
-import { type Path, propertyPath } from "../lifecycle";
+import { type Path, propertyPath } from "../lifecycle/unknowns"; // alone: a plugin loads the rest later
 import { PROVIDER_KEY } from "./provider-text";
 
 /** sdk/go/common/resource/sig: the key that marks a value of a special kind, and two of the kinds. */

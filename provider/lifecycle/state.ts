@@ -2,6 +2,8 @@
 import { EbpfError } from "../errors";
 import { type CommonInputs, HOSTLESS_INPUTS } from "../resources/resource";
 
+export { PartialError } from "./partial-error";
+
 /** Plain JSON by property. */
 export type Properties = Record<string, unknown>;
 
@@ -57,15 +59,4 @@ export function hostlessOf(inputs: object): Properties {
 
 function isHostless(name: string): boolean {
   return (HOSTLESS_INPUTS as readonly string[]).includes(name);
-}
-
-/** Something was done, but not to the end, or nobody knows: the state must keep what can be cleaned up. */
-export class PartialError extends Error {
-  constructor(
-    override readonly cause: EbpfError,
-    readonly id: string,
-    readonly properties: Properties,
-  ) {
-    super(cause.message);
-  }
 }

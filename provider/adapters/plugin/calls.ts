@@ -1,6 +1,7 @@
 /** Calls of the engine under way: what they report, when they are over time, and the engine's wish to end them all. */
 import { EbpfError } from "../../errors";
-import { type Call, PartialError } from "../../lifecycle";
+import type { Call } from "../../lifecycle";
+import { PartialError } from "../../lifecycle/partial-error"; // alone: the rest is loaded later
 import type { EngineLog } from "./engine-log";
 
 export interface Subject {

@@ -1,6 +1,6 @@
 /** What plugin/pulumi-resource-ebpf starts. Prints its port, then only answers; ends with the engine. */
 import { watchEngine } from "../engine-watch";
-import { createHandlers, loadCore, serve } from "./server";
+import { createHandlers, serve } from "./server";
 
 /** The engine's address; verbosity and tracing may stand before it (pulumi/sdk, go/common/resource/plugin/plugin.go). */
 function engineAddress(args: string[]): string | undefined {
@@ -15,8 +15,6 @@ async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(0));
   const { port } = await serve(createHandlers({ engine, environment: process.env }));
   process.stdout.write(`${port}\n`);
-  // while the engine is busy with its handshake
-  setImmediate(loadCore);
 }
 
 void main();

@@ -92,6 +92,7 @@ export function createHandlers(options: PluginOptions): Handlers {
   return {
     async handshake(request: ProviderHandshakeRequest) {
       connect(request.getEngineAddress());
+      setTimeout(loadCore, 10); // while the engine is busy with the answer
       return new ProviderHandshakeResponse();
     },
 
