@@ -9,7 +9,7 @@ const SECRET = "1b47061264138c4ac30d75fd1eb44270";
 const ASSET = "c44067f5952c0a294b673a41bacd8c17";
 
 /** Outputs that the plugin adds for other languages: a function of the others, no part of any state. */
-const REFERENCES = ["entrypointRefs", "mapRefs", "ref"];
+export const REFERENCES = ["entrypointRefs", "mapRefs", "ref"];
 
 type Properties = Record<string, unknown>;
 

@@ -21,7 +21,7 @@ import { EbpfError, type Problem } from "../../errors";
 import { type Call, type ChangeKind, isUnreachable, PartialError, type Properties } from "../../lifecycle";
 import { formatSpecId, parseSpecId } from "../../protocol/spec-id";
 import type { Connection } from "../../transport/connection";
-import { secret, unfitAssets } from "../wire";
+import { REFERENCES, secret, unfitAssets } from "../wire";
 import type { Calls, Subject } from "./calls";
 import type { Core } from "./core";
 import { withSecrets } from "./secrets";
@@ -37,6 +37,8 @@ export function createResources(core: Core, calls: Calls) {
   const autoRefresh = config.autoRefresh;
   /** Spec id → URN, as this process checked them. */
   const named = new Map<string, string>();
+  /** URNs of the Node SDK: it says the name, and makes references itself, which double the size of a Program's state. */
+  const ownSdk = new Set<string>();
 
   /** Runs one call; what is half done goes to the engine with the resource's state. */
   async function run<T>(
@@ -52,13 +54,13 @@ export function createResources(core: Core, calls: Calls) {
       return await calls.run(subject, (call) => work(kind, call));
     } catch (thrown) {
       if (!(thrown instanceof PartialError)) throw thrown;
-      throw new HalfDone(thrown.cause.render(), thrown.id, encode(kind, thrown.properties), autoRefresh);
+      throw new HalfDone(thrown.cause.render(), thrown.id, encode(urn, kind, thrown.properties), autoRefresh);
     }
   }
 
   /** State for the engine: with references for other languages, secrets marked. */
-  function encode(kind: string, outputs: Properties): Struct {
-    const refs = core.definitionOf(kind)?.refs?.(outputs as never) ?? {};
+  function encode(urn: string, kind: string, outputs: Properties): Struct {
+    const refs = ownSdk.has(urn) ? {} : core.definitionOf(kind)?.refs?.(outputs as never);
     return encodeInputs(kind, { ...outputs, ...refs });
   }
 
@@ -87,6 +89,7 @@ export function createResources(core: Core, calls: Calls) {
         const olds = fromStruct(request.getOlds()) ?? {};
         const news = fromStruct(request.getNews()) ?? {};
         const known = Object.keys(olds).length === 0 ? undefined : olds;
+        if (news["specId"] !== undefined) ownSdk.add(urn);
         const wanted = completed(parseUrn(urn), kind, news);
         const better = [...unfitAssets(news), ...missingPlace(wanted)];
         const { inputs, failures } = await lifecycle.check(kind, known, wanted, call);
@@ -136,10 +139,10 @@ export function createResources(core: Core, calls: Calls) {
         const inputs = fromStruct(request.getProperties()) ?? {};
         if (preview) {
           const outputs = await lifecycle.preview(kind, undefined, undefined, inputs, call);
-          return response.setProperties(encode(kind, outputs));
+          return response.setProperties(encode(request.getUrn(), kind, outputs));
         }
         const { id, outputs } = await lifecycle.create(kind, inputs, call);
-        return response.setId(id).setProperties(encode(kind, outputs));
+        return response.setId(id).setProperties(encode(request.getUrn(), kind, outputs));
       };
       return run(request.getUrn(), "create", work, timeoutOf("create", preview ? 0 : request.getTimeout()));
     },
@@ -151,7 +154,9 @@ export function createResources(core: Core, calls: Calls) {
         const news = fromStruct(request.getNews()) ?? {};
         const act = preview ? lifecycle.preview : lifecycle.update;
         const outputs = await act(kind, request.getId(), olds, news, call);
-        return new UpdateResponse().setProperties(encode(kind, outputs)).setRefreshBeforeUpdate(autoRefresh);
+        return new UpdateResponse()
+          .setProperties(encode(request.getUrn(), kind, outputs))
+          .setRefreshBeforeUpdate(autoRefresh);
       };
       return run(request.getUrn(), "update", work, timeoutOf("update", preview ? 0 : request.getTimeout()));
     },
@@ -161,6 +166,7 @@ export function createResources(core: Core, calls: Calls) {
       const id = request.getId();
       const work = async (kind: string, call: Call) => {
         const state = fromStruct(request.getProperties());
+        if (state?.["specId"] !== undefined && !holdsReferences(request.getProperties())) ownSdk.add(urn);
         const found =
           state?.["specId"] === undefined
             ? await lookUp(urn, kind, id, state, call)
@@ -168,7 +174,7 @@ export function createResources(core: Core, calls: Calls) {
         if (found === null) return new ReadResponse();
         return new ReadResponse()
           .setId(id)
-          .setProperties(encode(kind, found.outputs))
+          .setProperties(encode(urn, kind, found.outputs))
           .setInputs(encodeInputs(kind, found.inputs))
           .setRefreshBeforeUpdate(autoRefresh);
       };
@@ -263,6 +269,10 @@ const kinds: Record<ChangeKind, PropertyDiff.Kind> = {
   "delete-replace": PropertyDiff.Kind.DELETE_REPLACE,
   "update-replace": PropertyDiff.Kind.UPDATE_REPLACE,
 };
+
+function holdsReferences(state: Struct | undefined): boolean {
+  return REFERENCES.some((name) => state?.getFieldsMap().has(name));
+}
 
 function headOf(path: string): string {
   return /^[^.[]*/.exec(path)![0];

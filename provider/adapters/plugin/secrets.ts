@@ -2,6 +2,8 @@
  * Secrets on their way to the engine. It marks what came to us as a secret, by name; but what nobody marked (a key in
  * plain text, an import, which came from the host) must not lie in the state in clear either.
  */
+import { isDeepStrictEqual } from "node:util";
+import { isDeepStrictEqual } from "node:util";
 import type { Properties } from "../../lifecycle";
 import { UNKNOWN } from "../../lifecycle";
 import { propertiesOf, type Property, type Type } from "../../schema/property";
@@ -39,8 +41,12 @@ function markValue(value: unknown): unknown {
 
 function mark(value: unknown, type: Type): unknown {
   switch (type.kind) {
-    case "list":
-      return Array.isArray(value) ? value.map((item) => mark(item, type.of)) : value;
+    case "list": {
+      // as a whole, as the engine marks lists: a secret within a secret is more than the Node SDK unwraps
+      if (!Array.isArray(value)) return value;
+      const marked = value.map((item) => mark(item, type.of));
+      return isDeepStrictEqual(marked, value) ? value : markValue(value);
+    }
     case "record":
       return isObject(value)
         ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mark(item, type.of)]))

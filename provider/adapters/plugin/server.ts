@@ -71,7 +71,6 @@ export function loadCore() {
   return {
     ...(late("./core") as typeof CoreModule),
     ...(late("./resources") as typeof ResourcesModule),
-    ...(late("./functions") as typeof FunctionsModule),
   };
 }
 
@@ -115,11 +114,11 @@ export function createHandlers(options: PluginOptions): Handlers {
     diffConfig: async (request) => loadCore().diffConfig(request),
 
     async configure(request) {
-      const { createCore, createResources, invoke } = loadCore();
+      const { createCore, createResources } = loadCore();
       const core = createCore(fromStruct(request.getArgs()) ?? {}, options);
       configured = {
         ...createResources(core, calls),
-        invoke: (call) => invoke(core, calls, call),
+        invoke: (call) => (late("./functions") as typeof FunctionsModule).invoke(core, calls, call),
       };
       return new ConfigureResponse().setSupportspreview(true);
     },

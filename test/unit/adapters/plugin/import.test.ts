@@ -118,6 +118,7 @@ describe("a resource by its id alone", () => {
     const { outputs } = await engine.read(elsewhere, id, given, given);
     assert.deepEqual(engine.host.dials, [given.connection]);
     assert.deepEqual(outputs["connection"], { host: "10.0.0.1", password: secret("hunter2") });
+    assert.deepEqual(outputs["ref"], { spec: "shop/prod/Attachment/web" });
     assert.equal((await engine.read(elsewhere, id, {})).id, id);
   });
 

@@ -311,6 +311,16 @@ describe("resources of the plugin", () => {
       }
     });
 
+    it("has references for other languages, and none for the Node SDK, which makes its own", async () => {
+      const ref = { spec: "shop/prod/Attachment/web" };
+      const other = await created();
+      assert.deepEqual(other.outputs["ref"], ref);
+      assert.deepEqual((await engine.read(urn, other.id, other.outputs)).outputs["ref"], ref);
+      const own = await created(attachmentInputs());
+      assert.equal("ref" in own.outputs, false);
+      assert.equal("ref" in (await engine.read(urn, own.id, own.outputs)).outputs, false);
+    });
+
     it("takes the state of the dynamic provider", async () => {
       const { inputs, id, outputs } = await created();
       const state = { ...outputs, __provider: "exports.handler = …" };
