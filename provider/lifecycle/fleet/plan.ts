@@ -11,7 +11,7 @@ import { hostsText, type Member, namesOf } from "./targets";
 /** Silent hosts that are told one by one. */
 const FEW = 3;
 /** Hosts that a check dials, which the engine calls in an update too. */
-export const SAMPLE = 24;
+export const SAMPLE = 12;
 
 /**
  * `most`: of a larger fleet so many hosts are asked, spread over the list. `reach`: with the credentials of the moment.
