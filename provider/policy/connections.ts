@@ -9,7 +9,7 @@ export interface Reached {
   connection: Proxy & Pick<Connection, "transport">;
 }
 
-/** Bastions included. Empty for a resource that takes the provider's connection. */
+/** Bastions included. A provider's own connection stands in the checked inputs of its resources. */
 export function connectionsOf(properties: Properties): Reached[] {
   return targetsOf(properties).flatMap(({ property, connection }) => [
     { property, connection },

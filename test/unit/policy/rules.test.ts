@@ -72,10 +72,20 @@ describe("policy: host keys", () => {
     assert.equal(text, "connection.hostKey: is a key of ssh-rsa; allowed are ssh-ed25519");
   });
 
-  it("says nothing about other packages, nor about a resource that has the provider's connection", () => {
+  it("says nothing about other packages, nor about a connection that is not known yet", () => {
     assert.deepEqual(violations(hostKeys(), "aws:ec2/instance:Instance", { connection: {} }), []);
     assert.deepEqual(violations(hostKeys(), "pulumi-nodejs:dynamic:Resource", { connection: {} }), []);
     assert.deepEqual(judged(hostKeys(), "Program", {}), []);
+  });
+
+  it("looks at each host of a fleet, with what all connections have in common", () => {
+    const hosts = { hosts: [{ connection }, { connection: { host: "edge-2" } }] };
+    assert.match(
+      judged(hostKeys(), "Program", { hosts }).join(),
+      /^hosts\.hosts\[1\]\.connection\.hostKey: is/,
+    );
+    const common = { ...hosts, connection: { hostKey: key } };
+    assert.deepEqual(judged(hostKeys(), "Program", { hosts: common }), []);
   });
 
   it("prefers the configuration of the pack to the author's options", () => {
@@ -147,10 +157,21 @@ describe("policy: memory of maps", () => {
       on("edge-1", "b", dynamic!),
       on("edge-2", "c", plugin!),
       { type: "other:index:Map", props: on("edge-2", "d", "").props },
+      {
+        type: plugin!,
+        props: {
+          hosts: { hosts: [{ connection: { host: "edge-3" } }, { connection: { host: "edge-4" } }] },
+          specId: "p/s/Map/e",
+          shape: hash(1000),
+        },
+      },
+      on("edge-4", "f", plugin!),
     ];
     assert.deepEqual(stackViolations(policy, resources), [
       "maxEntries: the 2 maps of this stack on edge-1 take 46.9 KiB; allowed are 39.1 KiB for a host; " +
         'the largest is "a" with 23.4 KiB',
+      "maxEntries: the 2 maps of this stack on edge-4 take 46.9 KiB; allowed are 39.1 KiB for a host; " +
+        'the largest is "e" with 23.4 KiB',
     ]);
   });
 });
