@@ -89,7 +89,7 @@ function installAgent({ bundle, variant, upload }: HostSetup): string {
   verify() { (cd "$1" 2>/dev/null && printf '%s' "$sums" | sha256sum -c >/dev/null 2>&1); }
   upload=$home/${upload}
   if ! verify "$dir"; then
-    [ -d "$upload" ] || fail "$dir is damaged and its upload is gone: any other resource on this host repairs it"
+    [ -d "$upload" ] || fail "$dir is damaged, and its upload is gone: \`npx pulumi-ebpf doctor\` for this host delivers it anew, then run this again"
     mkdir -p ${AGENT_ROOT}
     new=$(mktemp -d ${AGENT_ROOT}/.new.XXXXXX)
     trap 'rm -rf "$new"' EXIT
@@ -204,7 +204,7 @@ remove_user() {
 }
 remove_unit() {
   [ -e ${UNIT_FILE} ] || return 0
-  ! has_systemd || systemctl disable ${UNIT} >&2
+  ! has_systemd || systemctl disable --now ${UNIT} >&2
   rm -f ${UNIT_FILE}
   ! has_systemd || systemctl daemon-reload
 }`;

@@ -51,7 +51,8 @@ describe("Given a bare machine and an ebpf.Host", function () {
   });
 
   function configure(host: Record<string, unknown>): void {
-    project.configure({ connection: lab.host().connection, source: fixture, host });
+    // a login that is not root, so that everything goes by sudo
+    project.configure({ connection: lab.host().connectionAs("deploy"), source: fixture, host });
   }
 
   async function shell(text: string): Promise<string> {
@@ -84,7 +85,7 @@ describe("Given a bare machine and an ebpf.Host", function () {
     assert.equal(await shell("ls -A /var/lib/pulumi-ebpf/agent"), agent.digest);
     assert.equal(agent.path, `/var/lib/pulumi-ebpf/agent/${agent.digest}`);
     assert.equal(restoresAtBoot, false);
-    assert.equal(await shell("ls -A ~ | grep pulumi-ebpf || true"), "", "the upload is gone");
+    assert.equal(await shell("ls -A ~deploy | grep pulumi-ebpf || true"), "", "the upload is gone");
     assert.notEqual(await programOnEth0(lab.host()), undefined);
     assert.equal(await shell(`sysctl -n ${sysctl}`), "1");
   });
