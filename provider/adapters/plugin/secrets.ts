@@ -3,7 +3,6 @@
  * plain text, an import, which came from the host) must not lie in the state in clear either.
  */
 import { isDeepStrictEqual } from "node:util";
-import { isDeepStrictEqual } from "node:util";
 import type { Properties } from "../../lifecycle";
 import { UNKNOWN } from "../../lifecycle";
 import { propertiesOf, type Property, type Type } from "../../schema/property";
