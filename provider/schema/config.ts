@@ -31,7 +31,7 @@ export const providerConfigSchema = z.strictObject({
     .meta({
       description:
         "Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. " +
-        "A host that cannot be reached then fails them. Plugin mode only.",
+        "A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.",
     }),
   privateKey: secret(
     "Private key as PEM text, or the path of a key file. Wins over those of connections and of the state, as after " +

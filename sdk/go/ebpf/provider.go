@@ -57,7 +57,7 @@ func NewProvider(ctx *pulumi.Context,
 }
 
 type providerArgs struct {
-	// Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+	// Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
 	AutoRefresh *bool `pulumi:"autoRefresh"`
 	// How the host is reached, for all resources that give no `connection` of their own. Example: `{"host":"edge-1"}`.
 	Connection *Connection `pulumi:"connection"`
@@ -83,7 +83,7 @@ type providerArgs struct {
 
 // The set of arguments for constructing a Provider resource.
 type ProviderArgs struct {
-	// Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+	// Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
 	AutoRefresh pulumi.BoolPtrInput
 	// How the host is reached, for all resources that give no `connection` of their own. Example: `{"host":"edge-1"}`.
 	Connection ConnectionPtrInput

@@ -35,7 +35,7 @@ class ProviderArgs:
         """
         The set of arguments for constructing a Provider resource.
 
-        :param pulumi.Input[_builtins.bool] auto_refresh: Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+        :param pulumi.Input[_builtins.bool] auto_refresh: Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
         :param pulumi.Input['ConnectionArgs'] connection: How the host is reached, for all resources that give no `connection` of their own. Example: `{"host":"edge-1"}`.
         :param pulumi.Input['ProviderMode'] mode: Which provider the Node.js SDK uses. The plugin accepts and ignores it.
         :param pulumi.Input[_builtins.str] owner: Put before project and stack in names on hosts, when two backends have a project and stack of the same name. Default: the backend's organization, if it has any.
@@ -78,7 +78,7 @@ class ProviderArgs:
     @pulumi.getter(name="autoRefresh")
     def auto_refresh(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+        Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
         """
         return pulumi.get(self, "auto_refresh")
 
@@ -230,7 +230,7 @@ class Provider(pulumi.ProviderResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[_builtins.bool] auto_refresh: Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+        :param pulumi.Input[_builtins.bool] auto_refresh: Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
         :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached, for all resources that give no `connection` of their own. Example: `{"host":"edge-1"}`.
         :param pulumi.Input['ProviderMode'] mode: Which provider the Node.js SDK uses. The plugin accepts and ignores it.
         :param pulumi.Input[_builtins.str] owner: Put before project and stack in names on hosts, when two backends have a project and stack of the same name. Default: the backend's organization, if it has any.

@@ -11,7 +11,7 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
-// Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+// Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
 func GetAutoRefresh(ctx *pulumi.Context) bool {
 	v, err := config.TryBool(ctx, "ebpf:autoRefresh")
 	if err == nil {

@@ -18,7 +18,7 @@ from .. import outputs as _root_outputs
 
 autoRefresh: bool
 """
-Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
 """
 
 connection: Optional[str]

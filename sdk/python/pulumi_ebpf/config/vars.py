@@ -25,7 +25,7 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def auto_refresh(self) -> bool:
         """
-        Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached then fails them. Plugin mode only.
+        Each `pulumi up` and `preview` looks at the hosts first, so that drift is seen without `--refresh`. A host that cannot be reached keeps its recorded state, with a warning. Plugin mode only.
         """
         return __config__.get_bool('autoRefresh') or False
 
