@@ -7,7 +7,7 @@ import { PulumiProject } from "../support/pulumi";
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJAGtdDXGpjWTkNVHgmuTH8g1ehSyDCWYfHu6m/YHyLF";
 
-/** Config `hostKey`, `maxEntries`, `tc`. */
+/** Config `hostKey`, `maxEntries`, `onUnreachable`. */
 const program = `
 import * as pulumi from "@pulumi/pulumi";
 import * as ebpf from "pulumi-ebpf";
@@ -16,6 +16,7 @@ const config = new pulumi.Config();
 const connection = { host: "edge-1.invalid", hostKey: config.get("hostKey") };
 const flows = new ebpf.Map("flows", {
   connection, type: "hash", key: "u32", value: "u64", maxEntries: config.getNumber("maxEntries") ?? 1024,
+  onUnreachable: config.get("onUnreachable") as "forget" | undefined,
 });
 const filter = new ebpf.Program("filter", { connection, source: "./filter.bpf.c" });
 new ebpf.Attachment("filter-eth0", { program: filter, xdp: { interface: "eth0" } });
@@ -62,7 +63,7 @@ describe("Policy pack", function () {
 
   for (const mode of modesUnderTest()) {
     it(`${mode} mode: the ready pack stops a preview and an up, naming policy and property`, async () => {
-      configure(mode, { maxEntries: 1 << 25 });
+      configure(mode, { maxEntries: 1 << 25, onUnreachable: "forget" });
       const args = ["--policy-pack", readyPack];
       const { code, stdout } = await project.preview({ check: false, args });
       assert.notEqual(code, 0, stdout);
@@ -70,10 +71,12 @@ describe("Policy pack", function () {
       assert.match(stdout, /connection\.hostKey: is missing/);
       assert.match(stdout, /\[mandatory\] +ebpf-map-memory +\(.*flows\)/);
       assert.match(stdout, /maxEntries: map "flows" takes 512 MiB/);
+      assert.match(stdout, /\[mandatory\] +ebpf-forget-reason +\(.*flows\)/);
+      assert.match(stdout, /onUnreachableReason: is missing/);
       // this one ends with the first violation, of whichever resource comes first
       const up = await project.up({ check: false, args });
       assert.notEqual(up.code, 0, up.stdout);
-      assert.match(up.stdout, /\[mandatory\] +ebpf-(host-keys|map-memory) +\(.*(flows|filter)\)/);
+      assert.match(up.stdout, /\[mandatory\] +ebpf-(host-keys|map-memory|forget-reason) +\(.*(flows|filter)\)/);
       const { resources = [] } = (await project.exportState()).deployment;
       assert.deepEqual(
         resources.filter(({ type }) => !type.startsWith("pulumi:")),
