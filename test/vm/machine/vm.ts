@@ -26,6 +26,11 @@ const commandSeconds = 120;
  */
 export const carried = { packetsPerSecond: 500 };
 
+export interface VmOptions {
+  /** PID 1. Default `busybox`, which boots faster. */
+  init?: "busybox" | "systemd";
+}
+
 export class Vm implements TestSite {
   readonly client: TestClient;
   private readonly vmHost: VmHost;
@@ -42,17 +47,16 @@ export class Vm implements TestSite {
   }
 
   /** Resolves when SSH answers and the data path is up. */
-  static async boot(kernel: KernelName): Promise<Vm> {
+  static async boot(kernel: KernelName, { init = "busybox" }: VmOptions = {}): Promise<Vm> {
     const image = await images();
     const directory = mkdtempSync(join(tmpdir(), `${temporaryPrefix}vm-`));
     const port = await freePort();
-    const qemu = startQemu(image, kernel, port, directory);
+    const qemu = startQemu(image, kernel, port, directory, `vm.init=${init}`);
     const ssh = new Ssh(image, port, directory, kernel);
     const vm = new Vm(kernelRelease(image, kernel), qemu, directory, ssh);
     try {
       await greeting(port, qemu, join(directory, "console"));
-      await ssh.open();
-      await ssh.run(["ip", "netns", "add", "client"]);
+      await vm.connect();
       await vm.host().plugDataInterface();
     } catch (error) {
       await vm.destroy();
@@ -63,6 +67,29 @@ export class Vm implements TestSite {
 
   host(): TestHost {
     return this.vmHost;
+  }
+
+  /** A real one: the kernel starts anew, the disk stays. The data path is not there yet: `plugDataInterface`. */
+  async reboot(): Promise<void> {
+    const bootId = async (): Promise<string> =>
+      (await this.vmHost.exec(["cat", "/proc/sys/kernel/random/boot_id"])).stdout;
+    const before = await bootId();
+    const { ssh } = this.vmHost;
+    await ssh.run([
+      "sh",
+      "-c",
+      "sync; (sleep 1; systemctl reboot || reboot -f) </dev/null >/dev/null 2>&1 &",
+    ]);
+    await ssh.close();
+    await new Promise((done) => setTimeout(done, 3000)); // the old kernel still greets
+    await greeting(ssh.connection.port, this.qemu, join(this.directory, "console"));
+    await this.connect();
+    if ((await bootId()) === before) throw new Error(`${ssh.name}: it did not reboot`);
+  }
+
+  private async connect(): Promise<void> {
+    await this.vmHost.ssh.open();
+    await this.vmHost.exec(["ip", "netns", "add", "client"]);
   }
 
   async destroy(): Promise<void> {
@@ -101,6 +128,7 @@ class Ssh {
   private readonly socket: string;
 
   async open(): Promise<void> {
+    rmSync(this.socket, { force: true });
     const [file = "", ...args] = this.words(["-M", "-N"]);
     this.master = spawn(file, args, { stdio: "ignore" });
     const deadline = Date.now() + bootSeconds * 1000;
@@ -260,7 +288,13 @@ neighbour replace fd00:198:19::10 lladdr ${hostMac} dev eth0 nud permanent
 /** A nested /dev/kvm may exist and still run no guest, so emulation is the default: `EBPF_VM_ACCEL=kvm` is faster. */
 const accelerator = process.env["EBPF_VM_ACCEL"] ?? "tcg,thread=multi";
 
-function startQemu(image: string, kernel: KernelName, port: number, directory: string): ChildProcess {
+function startQemu(
+  image: string,
+  kernel: KernelName,
+  port: number,
+  directory: string,
+  append: string,
+): ChildProcess {
   const drive = (file: string, more: string): string[] => [
     "-drive",
     `file=${file},format=raw,if=virtio,${more}`,
@@ -269,7 +303,7 @@ function startQemu(image: string, kernel: KernelName, port: number, directory: s
     ...["-M", "pc", "-cpu", "max", "-accel", accelerator, "-smp", "2", "-m", "512"],
     ...["-display", "none", "-serial", `file:${join(directory, "console")}`],
     ...["-kernel", join(image, kernel, "vmlinuz"), "-initrd", join(image, kernel, "initrd")],
-    ...["-append", "console=ttyS0 loglevel=4 net.ifnames=0 panic=5 lsm=landlock,lockdown,bpf"],
+    ...["-append", `console=ttyS0 loglevel=4 net.ifnames=0 panic=5 lsm=landlock,lockdown,bpf ${append}`],
     ...drive(join(image, "root.img"), "snapshot=on"),
     ...drive(join(image, kernel, "modules.img"), "readonly=on"),
     ...["-netdev", `user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:${port}-:22`],

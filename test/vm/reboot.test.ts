@@ -1,0 +1,76 @@
+/**
+ * A real reboot, of a machine with systemd and without Node that ebpf.Host prepared: packets are judged again before
+ * anybody runs Pulumi. @pulumi/command's plugin is the stand-in where the real one cannot be downloaded.
+ */
+import assert from "node:assert/strict";
+import { resolve } from "node:path";
+import { bpffsOf, filterProgram, programOnEth0 } from "../e2e/filter";
+import { useCommandPlugin } from "../support/command-plugin/index";
+import { PulumiProject } from "../support/pulumi";
+import { Flood } from "../support/traffic";
+import { carried, Vm } from "./machine/vm";
+
+const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
+const unit = "pulumi-ebpf-restore.service";
+
+describe("Given a virtual machine with systemd and an ebpf.Host", function () {
+  this.timeout(900_000);
+  let vm: Vm;
+  let project: PulumiProject;
+
+  before(async () => {
+    vm = await Vm.boot("6.12", { init: "systemd" });
+    const program = filterProgram({ ports: [9001] })
+      .replace("const filter =", 'const host = new ebpf.Host("vm", { connection });\nconst filter =')
+      .replace("  connection,", "  connection: host.connection,");
+    const config = { connection: vm.host().connection, source: fixture };
+    project = await PulumiProject.create({ program, config });
+  });
+
+  after(async () => {
+    project?.dispose();
+    await vm?.destroy();
+  });
+
+  async function refusesPackets(): Promise<void> {
+    const { packetsPerSecond } = carried;
+    const flood = await Flood.start(vm.client, vm.host(), { port: 9001, packetsPerSecond });
+    await flood.sending(packetsPerSecond / 10);
+    const { sent, received } = await flood.stop();
+    assert.equal(received, 0, `of ${sent}`);
+    assert.ok(sent > 0);
+  }
+
+  it("when brought up, then a systemd unit is there for the next boot", async function () {
+    const plugin = await useCommandPlugin(project);
+    this.test!.title += ` (@pulumi/command with ${plugin})`;
+    await project.up({ timeoutSeconds: 600 });
+    const { stdout } = await vm.host().exec(["systemctl", "is-enabled", unit]);
+    assert.equal(stdout.trim(), "enabled");
+    await refusesPackets();
+  });
+
+  it("when the machine reboots, then all is back by itself, once its interface is", async () => {
+    await vm.reboot();
+    assert.equal(await programOnEth0(vm.host()).catch(() => undefined), undefined, "eth0 is not there yet");
+    await vm.host().plugDataInterface();
+    for (let looks = 0; (await programOnEth0(vm.host())) === undefined; looks++) {
+      assert.ok(looks < 60, "after a minute nothing is attached");
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+    await refusesPackets();
+    const { stdout } = await vm.host().exec(["systemctl", "show", "--property=Result", unit]);
+    assert.match(stdout, /Result=/);
+    const args = ["--refresh", "--expect-no-changes"];
+    const { code, stdout: text } = await project.preview({ args, check: false, timeoutSeconds: 600 });
+    assert.equal(code, 0, text);
+  });
+
+  it("when destroyed, then the unit is gone, and all else", async () => {
+    await project.destroy({ timeoutSeconds: 600 });
+    assert.deepEqual(await bpffsOf(vm.host()), []);
+    const places = "/var/lib /etc/systemd /usr/local/sbin /run";
+    const { stdout } = await vm.host().exec(["sh", "-c", `find ${places} -name '*pulumi-ebpf*'`]);
+    assert.equal(stdout, "");
+  });
+});
