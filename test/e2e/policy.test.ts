@@ -76,7 +76,10 @@ describe("Policy pack", function () {
       // this one ends with the first violation, of whichever resource comes first
       const up = await project.up({ check: false, args });
       assert.notEqual(up.code, 0, up.stdout);
-      assert.match(up.stdout, /\[mandatory\] +ebpf-(host-keys|map-memory|forget-reason) +\(.*(flows|filter)\)/);
+      assert.match(
+        up.stdout,
+        /\[mandatory\] +ebpf-(host-keys|map-memory|forget-reason) +\(.*(flows|filter)\)/,
+      );
       const { resources = [] } = (await project.exportState()).deployment;
       assert.deepEqual(
         resources.filter(({ type }) => !type.startsWith("pulumi:")),
