@@ -59,6 +59,17 @@ describe("Given a bare machine and an ebpf.Host", function () {
     return (await lab.host().exec(["sh", "-c", text])).stdout.trim();
   }
 
+  it("when @pulumi/command is not installed, then the program says how to get it", async () => {
+    const { code, stdout, stderr } = await project.preview({ check: false });
+    const text = stdout + stderr;
+    assert.notEqual(code, 0, text);
+    assert.match(
+      text,
+      /ebpf\.Host works by @pulumi\/command: run `npm install --save-exact @pulumi\/command@1\.2\.1`/,
+    );
+    assert.doesNotMatch(text, /^\s+at .+[:(]\d+/m, "no stack trace");
+  });
+
   it("when previewed with @pulumi/command and its plugin, or the stand-in for it, then its connection is known", async function () {
     const plugin = await useCommandPlugin(project);
     this.test!.title += ` (it is ${plugin})`;
