@@ -78,7 +78,7 @@ export function makeRef<Part, Ref extends Located>(
   const ref = (hosts ?? (connection as pulumi.Output<unknown>)).apply((value) =>
     specId.apply((spec) =>
       (parts as pulumi.Output<unknown>).apply((part) => ({
-        [way]: value,
+        [way]: unwrapped(value),
         spec,
         ...name(part as Part),
       })),
@@ -86,6 +86,18 @@ export function makeRef<Part, Ref extends Located>(
   ) as unknown as pulumi.Output<Ref>;
   ways.set(ref, way);
   return ref;
+}
+
+/** sdk/go/common/resource/sig: marks a secret on the wire. */
+const SIGNATURE = "4dabf18193072939515e22adb298388d";
+
+/**
+ * Of a way that is a secret as a whole and holds one the SDK unwraps the outer only, when the plugin marks the inner:
+ * pulumi/sdk/nodejs/runtime/rpc.ts, unwrapRpcSecret. The Output stays a secret.
+ */
+function unwrapped(way: unknown): unknown {
+  const wrapped = way as { [SIGNATURE]?: string; value?: unknown } | null | undefined;
+  return wrapped?.[SIGNATURE] === undefined ? way : wrapped.value;
 }
 
 /**

@@ -52,7 +52,7 @@ describe("Given a stack with a filter under traffic", function () {
   }
 
   /** The move itself, and what must work after it without any further `up`. */
-  async function moveTo(mode: Mode): Promise<void> {
+  async function moveTo(mode: Mode, resources = 5): Promise<void> {
     project.setMode(mode);
     const { changes, steps } = await project.up();
     assert.deepEqual(
@@ -61,19 +61,19 @@ describe("Given a stack with a filter under traffic", function () {
       JSON.stringify(changes),
     );
     assert.ok(steps.length > 0);
-    await assertInMode(mode);
+    await assertInMode(mode, resources);
     await project.refresh();
-    const { code, stdout } = await project.preview({
+    const { code, stdout, stderr } = await project.preview({
       args: ["--refresh", "--expect-no-changes"],
       check: false,
     });
-    assert.equal(code, 0, stdout);
+    assert.equal(code, 0, stdout + stderr);
   }
 
-  async function assertInMode(mode: Mode): Promise<void> {
+  async function assertInMode(mode: Mode, resources: number): Promise<void> {
     const exported = await project.exportState();
     const ours = (exported.deployment.resources ?? []).filter(({ type }) => /ebpf:(index:)?[A-Z]/.test(type));
-    assert.equal(ours.length, 5);
+    assert.equal(ours.length, resources);
     const prefix = mode === "plugin" ? "ebpf:index:" : "pulumi-nodejs:dynamic/ebpf:";
     for (const { type } of ours) assert.ok(type.startsWith(prefix), type);
     const text = JSON.stringify(ours);
@@ -105,6 +105,26 @@ describe("Given a stack with a filter under traffic", function () {
   });
 
   if (process.env["EBPF_TEST_ALL"]) {
+    it("when a fleet goes from dynamic to plugin mode and back, then its hosts keep what they have", async () => {
+      const fleet = "const hosts = ebpf.fleet({ hosts: [connection] });\n";
+      const program = filterProgram({ ports: [9001] }).replace("const source", `${fleet}const source`);
+      const config = { connection: lab.host().connection, source: fixture };
+      project = await PulumiProject.create({
+        program: program.replace('Program("filter", {\n  connection', 'Program("filter", {\n  hosts'),
+        config,
+      });
+      await project.up();
+      const { resources = [] } = (await project.exportState()).deployment;
+      assert.equal(resources.filter(({ id }) => id?.startsWith("fleet/")).length, 3);
+      const before = await kernelState();
+      for (const mode of ["plugin", "dynamic"] as const) {
+        await moveTo(mode, 3);
+        assert.deepEqual(await kernelState(), before);
+      }
+      await project.destroy();
+      await assertGone();
+    });
+
     for (const first of ["dynamic", "plugin"] as const) {
       it(`when it is destroyed right after it went from ${first} to ${other[first]} mode, then nothing is left`, async () => {
         await start(first);

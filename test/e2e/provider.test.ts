@@ -11,13 +11,15 @@ const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
 interface ProgramOptions {
   /** Text before the resources. */
   before?: string;
+  /** Text of more arguments of the Program. */
+  args?: string;
   /** Text of the options that every resource gets. */
   options?: string;
   /** Text after the resources. */
   after?: string;
 }
 
-function program({ before = "", options = "{}", after = "" }: ProgramOptions): string {
+function program({ before = "", args = "", options = "{}", after = "" }: ProgramOptions): string {
   return `
 import * as pulumi from "@pulumi/pulumi";
 import * as ebpf from "pulumi-ebpf";
@@ -25,7 +27,7 @@ import * as ebpf from "pulumi-ebpf";
 const config = new pulumi.Config();
 ${before}
 const options = ${options};
-const filter = new ebpf.Program("filter", { source: config.require("source") }, options);
+const filter = new ebpf.Program("filter", { source: config.require("source"), ${args} }, options);
 const entries = [{ key: 9001, value: { action: "DROP", note: 0 } }];
 new ebpf.MapEntries("ports", { map: filter.map("ports"), entries }, options);
 new ebpf.Attachment("eth0", { program: filter, xdp: { interface: "eth0" } }, options);
@@ -80,6 +82,15 @@ describe("Given resources without a connection of their own", function () {
       const stack = await start(program({}), { "ebpf:connection": lab.host().connection }, mode);
       await proved(stack);
     });
+
+    if (process.env["EBPF_TEST_ALL"]) {
+      it(`when one is given that is a secret as a whole, then all follow it, ${mode} mode`, async () => {
+        const before =
+          'const connection = pulumi.secret(config.requireObject<ebpf.ConnectionArgs>("connection"));';
+        const text = program({ before, args: "connection" });
+        await proved(await start(text, { connection: lab.host().connection }, mode));
+      });
+    }
 
     it(`when none is given anywhere, then the error says where to give it, ${mode} mode`, async () => {
       const stack = await start(program({}), {}, mode);
