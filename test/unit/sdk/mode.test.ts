@@ -7,10 +7,12 @@ import { registrationOf } from "../../../sdk/nodejs/mode";
 /** Records what is registered; a provider that echoes. */
 class Echo implements pulumi.runtime.Mocks {
   readonly registered: pulumi.runtime.MockResourceArgs[] = [];
+  /** Over what came. */
+  answer: Record<string, unknown> = {};
 
   async newResource(args: pulumi.runtime.MockResourceArgs) {
     this.registered.push(args);
-    return { id: args.id ?? args.name, state: args.inputs };
+    return { id: args.id ?? args.name, state: { ...args.inputs, ...this.answer } };
   }
 
   call(): never {
@@ -101,5 +103,22 @@ describe("ebpf:mode", () => {
     assert.ok(!("connection" in byName("filter").inputs));
     assert.equal(byName("seen").id, "edge-1/shop/prod/Attachment/seen");
     assert.deepEqual(byName("seen").inputs, {});
+  });
+
+  it("plugin: a reference has its way to the host also where a secret lies within a secret", async () => {
+    inMode("plugin");
+    const wrapped = (value: unknown) => ({
+      "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+      value,
+    });
+    const shape = { name: "m", type: "hash", keySize: 4, valueSize: 4, maxEntries: 1 };
+    engine.answer = {
+      connection: wrapped({ host: "edge-1", password: wrapped("hunter2") }),
+      shape,
+    };
+    const { ref } = new ebpf.Map("m", { connection: { host: "edge-1" } });
+    const known = await (ref as unknown as { promise(): Promise<ebpf.MapRef> }).promise();
+    assert.deepEqual(known.connection, { host: "edge-1", password: "hunter2" });
+    assert.equal(await pulumi.isSecret(ref), true);
   });
 });
