@@ -10,7 +10,7 @@ describe("Defaults of inputs", () => {
     const full = { ...inputs, flags: [], mapDataPolicy: "fail", onUnreachable: "error" };
     assert.deepEqual(withoutDefaults(map, full), inputs);
     assert.deepEqual(withDefaults(map, inputs), full);
-    const other = { ...full, flags: ["mmapable"], mapDataPolicy: "migrate" };
+    const other = { ...inputs, flags: ["mmapable"], mapDataPolicy: "migrate", onUnreachable: "forget" };
     assert.deepEqual(withoutDefaults(map, other), other);
   });
 
