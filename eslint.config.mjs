@@ -14,7 +14,7 @@ const layers = [
   "provider/sources",
   "provider/transport",
 ];
-const shared = ["provider/protocol", "provider/btf", "provider/errors"];
+const shared = ["provider/protocol", "provider/btf", "provider/errors", "provider/network-policy"];
 
 /** Which folder alone may import a package. */
 const owners = {

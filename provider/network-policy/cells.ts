@@ -1,0 +1,149 @@
+/**
+ * The form of a generation: 64-byte cells of one array, 16 little-endian words each. provider/modules/network-policy
+ * reads the same form; numbers here and there must agree.
+ *
+ * Cell 0 is the header, cells 1 to 4 the rule sets; everything else is found from these. A *reference* is a word: its
+ * two high bits are the kind, the rest a leaf's payload (address class or value) or a cell's number.
+ *
+ *     NODE    words 0–7 bitmap of the bytes where a run of equal references begins, 8–9 one byte per bitmap word with
+ *             the bits set in the words before, 10–14 the references of up to five runs, 15 strongest value below
+ *     SPREAD  the same with word 10 the first of the cells that hold the references, 16 in each
+ *     SKIP    words 0–3 bits to compare the rest of the key with, 4–7 mask (each high word after its low word),
+ *             8 reference where they match, 9 reference where not, 10 bits of the key to drop, 15 as above
+ *
+ * A *value* names the deciding rule: 0 for none, else its slot + 1 with flags.
+ */
+
+export const FORMAT = 1;
+export const CELL_WORDS = 16;
+
+export const KIND_SHIFT = 30;
+export const LEAF = 0;
+export const NODE = 1;
+export const SPREAD = 2;
+export const SKIP = 3;
+export const INLINE_RUNS = 5;
+export const PAYLOAD = 2 ** KIND_SHIFT - 1;
+
+/** Where the words of a key lie in a SKIP: each 64 bits with the low word first. */
+export const SKIP_WORDS = [1, 0, 3, 2];
+
+/** Flags of values. */
+export const DENY = 1 << 29;
+/** The rule decides for some ports of the protocol; in answers about later fragments only. */
+export const PARTIAL = 1 << 28;
+export const SLOT = PARTIAL - 1;
+
+/** Words of cell 0. */
+export const HEADER = {
+  format: 0,
+  cells: 1,
+  generationLow: 2,
+  generationHigh: 3,
+  flags: 4,
+  /** First cell of one word per slot; the rule with the lower label is the stronger one. */
+  labels: 5,
+  slots: 6,
+  /** Cells of the rule sets: enforced and audited of ingress, then of egress; 0: no rules. */
+  sets: 8,
+} as const;
+
+/** Header flags; named and audited shifted left by 1 for egress. */
+export const FLAG = { notExempt: 1, keep: 2, named: 4, audited: 16 } as const;
+
+/** Words of a rule set. */
+export const SET = {
+  /** References, used where the table is 0. */
+  root4: 0,
+  /** First cell of 65536 references by the first 16 bits of the address. */
+  table4: 1,
+  root6: 2,
+  table6: 3,
+  /** Row for every address. */
+  everyone: 4,
+  /** First cell of the records of address classes, four words each. */
+  records: 5,
+  /** Number of address classes. */
+  classes: 6,
+} as const;
+
+export const RECORD_WORDS = 4;
+/** Words of a class record: two rows and one value for all services. */
+export const RECORD = { narrow: 0, wide: 1, only: 2 } as const;
+
+export const TABLE_CELLS = 65536 / CELL_WORDS;
+
+export function reference(kind: number, payload: number): number {
+  return ((kind << KIND_SHIFT) | payload) >>> 0;
+}
+
+export function kindOf(reference: number): number {
+  return reference >>> KIND_SHIFT;
+}
+
+export function payloadOf(reference: number): number {
+  return reference & PAYLOAD;
+}
+
+export interface Region {
+  cell: number;
+  capacity: number;
+}
+
+/** Cells under construction: those of the generation before, changed in place where the structure stayed. */
+export class Arena {
+  words: Uint32Array;
+  /** Cells in use, counting what only the generation before used. */
+  top: number;
+  /** Cells of this generation. */
+  live = 0;
+  private claimed: Uint8Array;
+  /** Before this, cells may hold what the generation before had there. */
+  private readonly inherited: number;
+
+  constructor(previous: { cells: Uint32Array } | undefined, fixed: number) {
+    this.inherited = previous === undefined ? 0 : previous.cells.length / CELL_WORDS;
+    this.top = Math.max(this.inherited, fixed);
+    this.words = new Uint32Array(Math.max(1024, this.top + (this.top >> 3)) * CELL_WORDS);
+    if (previous !== undefined) this.words.set(previous.cells);
+    this.claimed = new Uint8Array(this.words.length / CELL_WORDS);
+    for (let cell = 0; cell < fixed; cell++) this.claim(cell, 1);
+  }
+
+  /** Takes cells of the generation before, all zero again; false when they are taken already. */
+  claim(cell: number, count: number): boolean {
+    for (let i = 0; i < count; i++) if (this.claimed[cell + i] === 1) return false;
+    this.claimed.fill(1, cell, cell + count);
+    this.words.fill(0, cell * CELL_WORDS, (cell + count) * CELL_WORDS);
+    this.live += count;
+    return true;
+  }
+
+  allocate(count: number): number {
+    const cell = this.top;
+    this.top += count;
+    if (this.top * CELL_WORDS > this.words.length) {
+      const words = new Uint32Array(2 * this.top * CELL_WORDS);
+      words.set(this.words);
+      this.words = words;
+      const claimed = new Uint8Array(2 * this.top);
+      claimed.set(this.claimed);
+      this.claimed = claimed;
+    }
+    this.claim(cell, count);
+    return cell;
+  }
+
+  /** Room for an array: where it was if it still fits, else with an eighth to spare. */
+  region(before: Region | undefined, words: number): Region {
+    const cells = Math.max(1, Math.ceil(words / CELL_WORDS));
+    if (before !== undefined && before.capacity >= cells && this.claim(before.cell, before.capacity))
+      return before;
+    const capacity = cells + (cells >> 3);
+    return { cell: this.allocate(capacity), capacity };
+  }
+
+  finish(): Uint32Array {
+    return this.words.slice(0, this.top * CELL_WORDS);
+  }
+}

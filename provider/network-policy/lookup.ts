@@ -1,0 +1,169 @@
+/** Looks a packet up in cells, as the eBPF program does. */
+import { parseAddress } from "../btf";
+import type { Direction } from "./applied";
+import {
+  CELL_WORDS,
+  DENY,
+  FLAG,
+  HEADER,
+  kindOf,
+  LEAF,
+  PARTIAL,
+  payloadOf,
+  RECORD,
+  RECORD_WORDS,
+  SET,
+  SKIP,
+  SKIP_WORDS,
+  SLOT,
+  SPREAD,
+} from "./cells";
+
+/** Left-aligned words, one or four, from word `at` of a list; what lies beyond them is 0. */
+export interface Key {
+  words: Uint32Array;
+  at: number;
+  size: 1 | 4;
+}
+
+function addressKey(address: string): Key {
+  const bytes = parseAddress(address, address.includes(":") ? 16 : 4);
+  if (bytes === undefined) throw new RangeError(`${JSON.stringify(address)} is no address`);
+  const size = bytes.length === 4 ? 1 : 4;
+  return {
+    words: Uint32Array.from({ length: size }, (_, word) => bytes.readUInt32BE(4 * word)),
+    at: 0,
+    size,
+  };
+}
+
+/** 32 bits of a key from a byte on. */
+function keyWord({ words, at, size }: Key, byte: number): number {
+  const word = byte >> 2;
+  const shift = 8 * (byte & 3);
+  const high = word < size ? words[at + word]! : 0;
+  const low = word + 1 < size ? words[at + word + 1]! : 0;
+  return shift === 0 ? high : ((high << shift) | (low >>> (32 - shift))) >>> 0;
+}
+
+/** The reference for one byte in a NODE or SPREAD. */
+export function findRun(words: Uint32Array, reference: number, byte: number): number {
+  const at = payloadOf(reference) * CELL_WORDS;
+  const word = byte >> 5;
+  const before = (words[at + 8 + (word >> 2)]! >>> (8 * (word & 3))) & 255;
+  const upTo = words[at + word]! & (0xffffffff >>> (31 - (byte & 31)));
+  const run = before + ones(upTo) - 1;
+  if (kindOf(reference) === SPREAD) return words[words[at + 10]! * CELL_WORDS + run]!;
+  return words[at + 10 + run]!;
+}
+
+function ones(word: number): number {
+  let bits = word - ((word >>> 1) & 0x55555555);
+  bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** The payload for a key, of which `byte` bytes are behind already. */
+export function walk(words: Uint32Array, root: number, key: Key, byte = 0): number {
+  let reference = root;
+  for (let at = byte; kindOf(reference) !== LEAF;) {
+    if (kindOf(reference) === SKIP) {
+      const cell = payloadOf(reference) * CELL_WORDS;
+      for (let i = 0; i < 4; i++) {
+        const word = cell + SKIP_WORDS[i]!;
+        if (((keyWord(key, at + 4 * i) ^ words[word]!) & words[word + 4]!) !== 0)
+          return payloadOf(words[cell + 9]!);
+      }
+      reference = words[cell + 8]!;
+      at += words[cell + 10]! / 8;
+    } else {
+      reference = findRun(words, reference, keyWord(key, at++) >>> 24);
+    }
+  }
+  return payloadOf(reference);
+}
+
+/** Of a row, for a whole protocol: the value if there is one only, else the strongest, flagged PARTIAL. */
+function walkProtocol(words: Uint32Array, root: number, protocol: number): number {
+  let reference = root;
+  if (kindOf(reference) === SKIP) {
+    const at = payloadOf(reference) * CELL_WORDS;
+    const mask = words[at + 5]!;
+    if ((((protocol << 24) ^ words[at + 1]!) & mask) >>> 24 !== 0) return payloadOf(words[at + 9]!);
+    if ((mask & 0xffffff) !== 0) return words[at + 15]! | PARTIAL;
+    reference = words[at + 8]!;
+  } else if (kindOf(reference) !== LEAF) {
+    reference = findRun(words, reference, protocol);
+  }
+  if (kindOf(reference) === LEAF) return payloadOf(reference);
+  return words[payloadOf(reference) * CELL_WORDS + 15]! | PARTIAL;
+}
+
+/** What a packet asks of a rule set. */
+export interface Question {
+  /** The other side: source of ingress, destination of egress. */
+  address: string;
+  protocol: number;
+  /** Port, or type and code; absent for a later fragment. */
+  service?: number;
+}
+
+export function addressClass(words: Uint32Array, set: number, key: Key): number {
+  const [root, table] = key.size === 1 ? [SET.root4, SET.table4] : [SET.root6, SET.table6];
+  const at = set * CELL_WORDS;
+  const cell = words[at + table]!;
+  if (cell === 0) return walk(words, words[at + root]!, key);
+  return walk(words, words[cell * CELL_WORDS + (keyWord(key, 0) >>> 16)]!, key, 2);
+}
+
+/** The strongest value over the layers of one rule set. */
+export function lookupSet(words: Uint32Array, set: number, { address, protocol, service }: Question): number {
+  const row = (root: number) =>
+    service === undefined
+      ? walkProtocol(words, root, protocol)
+      : walk(words, root, { words: Uint32Array.of((protocol << 24) | (service << 8)), at: 0, size: 1 });
+  const at = set * CELL_WORDS;
+  const record =
+    words[at + SET.records]! * CELL_WORDS + addressClass(words, set, addressKey(address)) * RECORD_WORDS;
+  return [
+    row(words[at + SET.everyone]!),
+    row(words[record + RECORD.narrow]!),
+    row(words[record + RECORD.wide]!),
+    words[record + RECORD.only]!,
+  ].reduce((a, b) => stronger(words, a, b));
+}
+
+export function stronger(words: Uint32Array, a: number, b: number): number {
+  if (a === 0 || b === 0) return a | b;
+  if (((a ^ b) & DENY) !== 0) return (a & DENY) !== 0 ? a : b;
+  const labels = words[HEADER.labels]! * CELL_WORDS;
+  return words[labels + (a & SLOT) - 1]! <= words[labels + (b & SLOT) - 1]! ? a : b;
+}
+
+export interface Answer {
+  verdict: "allow" | "deny";
+  /** Slot of the deciding rule. */
+  slot?: number;
+}
+
+/** By the rules alone: no connections, nothing that always passes. */
+export function lookup(
+  words: Uint32Array,
+  direction: Direction,
+  question: Question,
+): Answer & { audit?: Answer } {
+  const egress = direction === "egress" ? 1 : 0;
+  const sets = [0, 1].map((view) => words[HEADER.sets + 2 * egress + view]!);
+  const flags = words[HEADER.flags]!;
+  const [enforced, audited] = sets.map((set) => (set === 0 ? 0 : lookupSet(words, set, question)));
+  const named = (flags & (FLAG.named << egress)) !== 0;
+  const answer = answerOf(enforced!, named);
+  if ((flags & (FLAG.audited << egress)) === 0) return answer;
+  return { ...answer, audit: answerOf(stronger(words, enforced!, audited!), true) };
+}
+
+function answerOf(value: number, named: boolean): Answer {
+  if ((value & PARTIAL) !== 0) return { verdict: named ? "deny" : "allow" };
+  if (value === 0) return { verdict: named ? "deny" : "allow" };
+  return { verdict: (value & DENY) !== 0 ? "deny" : "allow", slot: (value & SLOT) - 1 };
+}

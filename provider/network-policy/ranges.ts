@@ -1,0 +1,171 @@
+/** Sets of addresses as sorted ranges. An address is one 32-bit word (IPv4) or four (IPv6), the highest first. */
+import { parseIpv4, parseIpv6 } from "../btf/addresses";
+import type { AppliedPeer } from "./applied";
+
+export type Words = 1 | 4;
+
+/** Disjoint, ascending and not adjacent; first and last address are part of a range. */
+export interface Ranges {
+  words: Words;
+  count: number;
+  first: Uint32Array;
+  last: Uint32Array;
+}
+
+/** What the peers match in one family. */
+export function rangesOf(peers: readonly AppliedPeer[], words: Words): Ranges {
+  const all = peers.map(({ cidrs, except = [] }) =>
+    subtract(networks([cidrs], words), networks([except], words)),
+  );
+  return all.length === 1 ? all[0]! : merged(concatenated(all, words));
+}
+
+export function compareAt(a: Uint32Array, i: number, b: Uint32Array, j: number, words: Words): number {
+  for (let word = 0; word < words; word++) {
+    const difference = a[i * words + word]! - b[j * words + word]!;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** Copies the address after, or before, that at `i`; false when there is none. */
+export function step(
+  to: Uint32Array,
+  j: number,
+  from: Uint32Array,
+  i: number,
+  words: Words,
+  by: 1 | -1,
+): boolean {
+  let carry = true;
+  for (let word = words - 1; word >= 0; word--) {
+    const value = from[i * words + word]!;
+    to[j * words + word] = carry ? value + by : value;
+    carry &&= value === (by === 1 ? 0xffffffff : 0);
+  }
+  return !carry;
+}
+
+/** Indexes of the addresses in ascending order. */
+export function ascending(addresses: Uint32Array, count: number, words: Words): Uint32Array {
+  const order = Uint32Array.from({ length: count }, (_, index) => index);
+  let sorted = true;
+  for (let i = 1; i < count && sorted; i++) sorted = compareAt(addresses, i - 1, addresses, i, words) <= 0;
+  if (sorted) return order;
+  if (words === 4 || count > INDEXES)
+    return order.sort((a, b) => compareAt(addresses, a, addresses, b, words));
+  // one number of 53 bits holds address and index, and numbers sort ten times as fast as a comparison
+  const keys = Float64Array.from(order, (index) => addresses[index]! * INDEXES + index).sort();
+  for (let i = 0; i < count; i++) order[i] = keys[i]! % INDEXES;
+  return order;
+}
+
+const INDEXES = 2 ** 21;
+
+const EMPTY = new Uint32Array(0);
+/** A hundred thousand rules of one network each make many of these. */
+const NONE: Record<Words, Ranges> = {
+  1: { words: 1, count: 0, first: EMPTY, last: EMPTY },
+  4: { words: 4, count: 0, first: EMPTY, last: EMPTY },
+};
+
+function networks(lists: readonly (readonly string[])[], words: Words): Ranges {
+  let total = 0;
+  for (const list of lists) for (const cidr of list) if (cidr.includes(":") === (words === 4)) total++;
+  if (total === 0) return NONE[words];
+  const first = new Uint32Array(total * words);
+  const last = new Uint32Array(total * words);
+  let count = 0;
+  for (const list of lists) {
+    for (const cidr of list) {
+      if (cidr.includes(":") !== (words === 4)) continue;
+      const slash = cidr.indexOf("/");
+      const prefix = Number(cidr.slice(slash + 1));
+      const address = cidr.slice(0, slash);
+      const at = count++ * words;
+      if (words === 1) first[at] = parseIpv4(address)!;
+      else {
+        const bytes = parseIpv6(address)!;
+        for (let word = 0; word < 4; word++) first[at + word] = bytes.readUInt32BE(word * 4);
+      }
+      for (let word = 0; word < words; word++) {
+        const free = Math.max(0, Math.min(32, 32 * (word + 1) - prefix));
+        last[at + word] = free === 32 ? 0xffffffff : first[at + word]! | (2 ** free - 1);
+      }
+    }
+  }
+  return merged({ words, count, first, last });
+}
+
+function concatenated(all: readonly Ranges[], words: Words): Ranges {
+  const count = all.reduce((sum, ranges) => sum + ranges.count, 0);
+  const first = new Uint32Array(count * words);
+  const last = new Uint32Array(count * words);
+  let at = 0;
+  for (const ranges of all) {
+    first.set(ranges.first.subarray(0, ranges.count * words), at);
+    last.set(ranges.last.subarray(0, ranges.count * words), at);
+    at += ranges.count * words;
+  }
+  return { words, count, first, last };
+}
+
+/** Sorted, with those that overlap or touch made one. */
+function merged(ranges: Ranges): Ranges {
+  const { words, count, first, last } = ranges;
+  if (count <= 1) return ranges;
+  const order = ascending(first, count, words);
+  const result = {
+    words,
+    count: 0,
+    first: new Uint32Array(count * words),
+    last: new Uint32Array(count * words),
+  };
+  const after = new Uint32Array(words);
+  let open = true;
+  for (const index of order) {
+    const top = result.count - 1;
+    if (top >= 0 && (!open || compareAt(first, index, after, 0, words) <= 0)) {
+      if (compareAt(last, index, result.last, top, words) <= 0) continue;
+      result.last.set(last.subarray(index * words, (index + 1) * words), top * words);
+    } else {
+      result.first.set(first.subarray(index * words, (index + 1) * words), result.count * words);
+      result.last.set(last.subarray(index * words, (index + 1) * words), result.count * words);
+      result.count++;
+    }
+    open = step(after, 0, result.last, result.count - 1, words, 1);
+  }
+  return result;
+}
+
+function subtract(from: Ranges, taken: Ranges): Ranges {
+  if (taken.count === 0) return from;
+  const { words } = from;
+  const most = from.count + taken.count;
+  const result = {
+    words,
+    count: 0,
+    first: new Uint32Array(most * words),
+    last: new Uint32Array(most * words),
+  };
+  const start = new Uint32Array(words);
+  let next = 0;
+  for (let i = 0; i < from.count; i++) {
+    start.set(from.first.subarray(i * words, (i + 1) * words));
+    while (next > 0 && compareAt(taken.last, next - 1, start, 0, words) >= 0) next--;
+    while (next < taken.count && compareAt(taken.last, next, start, 0, words) < 0) next++;
+    let left = true;
+    for (; left && next < taken.count && compareAt(taken.first, next, from.last, i, words) <= 0; next++) {
+      if (compareAt(start, 0, taken.first, next, words) < 0) {
+        result.first.set(start, result.count * words);
+        step(result.last, result.count++, taken.first, next, words, -1);
+      }
+      left = step(start, 0, taken.last, next, words, 1);
+    }
+    if (left && compareAt(start, 0, from.last, i, words) <= 0) {
+      result.first.set(start, result.count * words);
+      result.last.set(from.last.subarray(i * words, (i + 1) * words), result.count++ * words);
+    }
+  }
+  return result;
+}
