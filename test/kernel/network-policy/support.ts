@@ -1,0 +1,205 @@
+/** The data plane in the kernel, run by BPF_PROG_TEST_RUN: it is attached nowhere. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { BpfObject, MapCreateFlag, MapHandle, type ProgramHandle } from "../../../provider/bpf";
+import { readObject } from "../../../provider/btf";
+import type { Direction } from "../../../provider/network-policy/applied";
+import { CELL_WORDS, SLOT } from "../../../provider/network-policy/cells";
+import type { Generation } from "../../../provider/network-policy/compile";
+import type { Reason } from "../../../provider/network-policy/packet";
+
+const MODULE = path.resolve(__dirname, "../../../provider/modules/network-policy/network-policy.bpf.c");
+let compiled: Buffer | undefined;
+
+export function compileModule(): Buffer {
+  if (compiled !== undefined) return compiled;
+  const folder = mkdtempSync(path.join(tmpdir(), "pulumi-ebpf-policy-"));
+  try {
+    const object = path.join(folder, "object.o");
+    const triplet = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
+    const flags = [
+      "-O2",
+      "-g",
+      "-Wall",
+      "-Werror",
+      "-target",
+      "bpf",
+      "-mcpu=v2",
+      "-idirafter",
+      `/usr/include/${triplet}`,
+    ];
+    execFileSync("clang", [...flags, "-c", MODULE, "-o", object]);
+    return (compiled = readFileSync(object));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const REASONS: (Reason | "broken")[] = [
+  "rule",
+  "default",
+  "unnamed",
+  "connection",
+  "infrastructure",
+  "not-ip",
+  "fragment",
+  "fragment-unknown",
+  "malformed",
+  "broken",
+];
+
+export interface Judged {
+  verdict: "allow" | "deny";
+  reason: Reason | "broken";
+  slot: number | undefined;
+  audit: { verdict: "allow" | "deny"; slot: number | undefined };
+  returnValue: number;
+}
+
+export interface Settings {
+  policy_id?: number;
+  link_header?: number;
+  counter_shards?: number;
+  /** In ns, in the order of enum timeout. */
+  timeouts?: bigint[];
+}
+
+const PROGRAMS = ["judge_ingress", "judge_egress", "judge_xdp"] as const;
+type Entrypoint = (typeof PROGRAMS)[number];
+
+/** Of maps that two loads share. */
+export type Shared = Partial<Record<"half_open" | "established" | "fragments", MapHandle>>;
+
+export class DataPlane implements Disposable {
+  private readonly programs = new Map<Entrypoint, ProgramHandle>();
+  private readonly maps = new Map<string, MapHandle>();
+  private slot = 0;
+
+  constructor(
+    settings: Settings = {},
+    { rules = 256, flows = 4096, shared = {} }: { rules?: number; flows?: number; shared?: Shared } = {},
+  ) {
+    const bytes = compileModule();
+    const { globals } = readObject(bytes);
+    using object = BpfObject.open(bytes, { name: "policy" });
+    const set = (name: string, value: bigint, index = 0) => {
+      const { offset, size, type } = globals[name]!;
+      const width = name === "timeouts" ? 8 : size;
+      const buffer = Buffer.alloc(8);
+      buffer.writeBigUInt64LE(value);
+      if (type === undefined) throw new Error(`no type of ${name}`);
+      object.map(".rodata").setInitialValue(offset + index * width, buffer.subarray(0, width));
+    };
+    set("explain", 1n);
+    for (const name of ["policy_id", "link_header", "counter_shards"] as const) {
+      if (settings[name] !== undefined) set(name, BigInt(settings[name]));
+    }
+    settings.timeouts?.forEach((timeout, index) => set("timeouts", timeout, index));
+    object.map("rule_counters").setMaxEntries(rules);
+    object.map("rule_shards").setMaxEntries(rules * Math.max(1, settings.counter_shards ?? 0));
+    object.map("half_open").setMaxEntries(flows);
+    object.map("established").setMaxEntries(flows);
+    for (const [name, map] of Object.entries(shared)) object.map(name).reuse(map);
+    object.load();
+    for (const name of PROGRAMS) this.programs.set(name, object.program(name).handle());
+    for (const map of object.maps()) if (!map.isInternal) this.maps.set(map.name, map.handle());
+  }
+
+  map(name: string): MapHandle {
+    return this.maps.get(name)!;
+  }
+
+  /** Fills the slot that does not judge, and makes it the one that does. */
+  install(generation: Generation): void {
+    this.slot = 1 - this.slot;
+    this.fill(this.slot, generation);
+    this.select(this.slot);
+  }
+
+  fill(slot: number, { cells }: Generation): void {
+    const count = cells.length / CELL_WORDS;
+    using inner = MapHandle.create({
+      ...{ type: "array", name: "cells", keySize: 4, valueSize: 64, maxEntries: count },
+      flags: MapCreateFlag.BPF_F_INNER_MAP,
+    });
+    const keys = Buffer.from(Uint32Array.from({ length: count }, (_, index) => index).buffer);
+    inner.updateBatch(keys, Buffer.from(cells.buffer, cells.byteOffset, cells.byteLength), count);
+    this.map("generations").updateReference(u32(slot), inner);
+  }
+
+  /** `state` as in struct selector. */
+  select(state: number, deadline = 0n): void {
+    const selector = Buffer.alloc(16);
+    selector.writeBigUInt64LE(deadline);
+    selector.writeUInt8(state, 8);
+    this.map("selectors").update(u32(0), selector);
+  }
+
+  judge(direction: Direction, frame: Buffer, entrypoint: Entrypoint = `judge_${direction}`): Judged {
+    const { returnValue } = this.programs.get(entrypoint)!.testRun({ data: frame });
+    const event = this.map("explained").lookup(u32(0))!;
+    const [rule, audit] = [event.readUInt32LE(68), event.readUInt32LE(72)];
+    const pass = entrypoint === "judge_xdp" ? returnValue === 2 : returnValue === 0xffffffff;
+    if (Number(pass) !== event.readUInt8(82)) throw new Error("the program returns what it does not report");
+    return {
+      verdict: pass ? "allow" : "deny",
+      reason: REASONS[event.readUInt8(81)]!,
+      slot: slotOf(rule),
+      audit: { verdict: event.readUInt8(83) === 1 ? "allow" : "deny", slot: slotOf(audit) },
+      returnValue,
+    };
+  }
+
+  program(entrypoint: Entrypoint): ProgramHandle {
+    return this.programs.get(entrypoint)!;
+  }
+
+  /** Packets that a rule's slot counted. */
+  hits(slot: number): bigint {
+    return this.packets("rule_counters", slot);
+  }
+
+  /** Packets with this verdict for this reason. */
+  total(reason: Reason, direction: Direction, verdict: "allow" | "deny"): bigint {
+    const hook = direction === "ingress" ? 0 : 1;
+    return this.packets("totals", (REASONS.indexOf(reason) * 2 + hook) * 2 + (verdict === "allow" ? 1 : 0));
+  }
+
+  /** Over all CPUs. */
+  private packets(map: string, index: number): bigint {
+    const values = this.map(map).lookup(u32(index))!;
+    let packets = 0n;
+    for (let at = 0; at < values.length; at += 16) packets += values.readBigUInt64LE(at);
+    return packets;
+  }
+
+  flows(table: "half_open" | "established"): number {
+    let count = 0;
+    for (const records of this.map(table).records()) count += records.count;
+    return count;
+  }
+
+  /** All connections and fragments. */
+  forget(): void {
+    for (const name of ["half_open", "established", "fragments"]) {
+      const map = this.map(name);
+      for (let key = map.nextKey(null); key !== undefined; key = map.nextKey(null)) map.delete(key);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of [...this.programs.values(), ...this.maps.values()]) one.close();
+  }
+}
+
+function slotOf(value: number): number | undefined {
+  return value === 0 ? undefined : (value & SLOT) - 1;
+}
+
+export function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
