@@ -32,7 +32,8 @@ export const HOSTLESS_INPUTS = ["connection", "hosts", "onUnreachable", "onUnrea
 /** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
 export const commonInputs = {
   connection: connectionSchema.meta({
-    description: "How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.",
+    description:
+      "How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.",
     needed: false,
   }),
   hosts: fleetSchema.optional().meta({ description: "Many hosts in place of one: `ebpf.fleet({ hosts })`." }),

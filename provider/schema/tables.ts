@@ -2,20 +2,24 @@
  * The tables of properties in README.md, made of the schemas' own descriptions, so that they cannot grow stale.
  * Pure. `npm run generate` writes them; a test compares.
  */
-import type { z } from "zod";
+import { z } from "zod";
 import { definitions } from "../resources";
 import { hooks } from "../resources/attachments";
+import { commonInputs } from "../resources/resource";
 import { connectionSchema } from "../transport/connection";
 import { code, markdownTable } from "./markdown";
 import { type Property, propertiesOf, type Type } from "./property";
 
 /** Set by the SDK, not by the program. */
-const hidden = ["specId", "drift", "MapEntries.secret", "MapEntries.connection", "Attachment.connection"];
+const hidden = ["specId", "drift", "secret"];
+
+/** The table that says once what all kinds take. */
+const common = "common";
 
 /** What the SDK takes where the schema has what becomes of it. */
 const types: Record<string, string> = {
   connection: "[connection](#the-connection)",
-  hosts: "[fleet](docs/reference/types.md)",
+  hosts: "[fleet](#many-hosts-one-resource)",
   "Program.source": "path or `FileAsset`",
   "Program.maps": "`{ name: Map }`",
   "Map.key": "[type](#types-of-keys-and-values)",
@@ -41,16 +45,16 @@ export function withTables(text: string): string {
 
 function table(name: string): string {
   const rows = propertiesOf(schemaOf(name))
-    .filter((property) => !hidden.includes(property.name) && !hidden.includes(`${name}.${property.name}`))
+    .filter((property) => !hidden.includes(property.name))
+    .filter((property) => name === common || !(property.name in commonInputs))
     .map((property) => row(name, property));
   return markdownTable(["property", "type", "default", "what"], rows);
 }
 
 function schemaOf(name: string): z.core.$ZodType {
-  const schema =
-    name === "connection"
-      ? connectionSchema
-      : (definitions[name]?.inputs ?? (hooks as Record<string, { inputs: z.ZodType }>)[name]?.inputs);
+  if (name === common) return z.strictObject(commonInputs);
+  if (name === "connection") return connectionSchema;
+  const schema = definitions[name]?.inputs ?? (hooks as Record<string, { inputs: z.ZodType }>)[name]?.inputs;
   if (schema === undefined) throw new Error(`no schema is named ${name}`);
   return schema;
 }
