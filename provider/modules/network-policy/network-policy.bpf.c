@@ -643,32 +643,33 @@ __noinline int judge(__u32 parsed, __u32 ifindex)
 	return verdict->pass;
 }
 
+static __always_inline __u32 parse_skb(struct __sk_buff *skb, struct packet *packet)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct ethhdr *eth = data;
+
+	if (!link_header)
+		return parse(data, end, skb->protocol, packet);
+	if ((void *)(eth + 1) > end)
+		return PARSED_MALFORMED;
+	return parse(eth + 1, end, eth->h_proto, packet);
+}
+
 static __always_inline int judge_skb(struct __sk_buff *skb, __u32 hook)
 {
 	struct scratch *scratch = scratch_for(hook, skb->len);
-	__u32 parsed = PARSED_MALFORMED;
+	__u32 parsed;
 
 	if (!scratch)
 		return TC_ACT_SHOT;
-	for (int i = 0; i < 2; i++) {
-		void *data = (void *)(long)skb->data;
-		void *end = (void *)(long)skb->data_end;
-
-		if (link_header) {
-			struct ethhdr *eth = data;
-
-			parsed = PARSED_MALFORMED;
-			if ((void *)(eth + 1) <= end)
-				parsed = parse(eth + 1, end, eth->h_proto, &scratch->packet);
-		} else {
-			parsed = parse(data, end, skb->protocol, &scratch->packet);
+	parsed = parse_skb(skb, &scratch->packet);
+	/* headers may lie beyond the linear part */
+	if (parsed == PARSED_MALFORMED && skb->data_end - skb->data < skb->len) {
+		if (!bpf_skb_pull_data(skb, skb->len < 512 ? skb->len : 512)) {
+			__builtin_memset(&scratch->packet, 0, sizeof(scratch->packet));
+			parsed = parse_skb(skb, &scratch->packet);
 		}
-		/* headers may lie beyond the linear part */
-		if (parsed != PARSED_MALFORMED || i || end - data >= skb->len)
-			break;
-		if (bpf_skb_pull_data(skb, skb->len < 512 ? skb->len : 512))
-			break;
-		__builtin_memset(&scratch->packet, 0, sizeof(scratch->packet));
 	}
 	/* TC_ACT_UNSPEC is TCX_NEXT: whoever comes next has a say, too */
 	return judge(parsed, skb->ifindex) ? TC_ACT_UNSPEC : TC_ACT_SHOT;

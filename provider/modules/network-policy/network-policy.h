@@ -22,8 +22,6 @@ enum kind {
 	KIND_SKIP,
 };
 
-#define INLINE_RUNS 5
-
 /* a value: 0, or slot + 1 with flags */
 #define VALUE_DENY (1U << 29)
 #define VALUE_PARTIAL (1U << 28)

@@ -11,7 +11,6 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define MAX_VLANS 2
 #define MAX_EXTENSIONS 8
 
 enum parsed {
@@ -162,6 +161,8 @@ static __always_inline int parse_ipv6(void *start, void *end, struct packet *pac
 	packet->protocol = ip->nexthdr;
 	packet->fragment = FRAGMENT_NONE;
 	skip(packet, sizeof(*ip));
+	/* unrolled: Linux 5.10 takes only loops that end in a jump, and the compiler lays them out otherwise */
+#pragma unroll
 	for (int i = 0; i <= MAX_EXTENSIONS; i++) {
 		__u8 next = *(volatile __u8 *)&packet->protocol;
 		void *at = here(start, packet);
@@ -289,19 +290,33 @@ static __always_inline int parse_quoted(void *start, void *end, struct packet *p
 	return 1;
 }
 
+/* no protocol: those have 16 bits */
+#define TRUNCATED 0x10000
+
+static __always_inline int is_vlan(__u32 protocol)
+{
+	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
+}
+
+static __always_inline __u32 behind_vlan(void *start, void *end, __u32 protocol, struct packet *packet)
+{
+	struct vlan_header *vlan = here(start, packet);
+
+	if (!is_vlan(protocol))
+		return protocol;
+	if ((void *)(vlan + 1) > end)
+		return TRUNCATED;
+	skip(packet, sizeof(*vlan));
+	return vlan->protocol;
+}
+
 /* `protocol` is that of what begins at `start`, in network order */
 static __noinline int parse(void *start, void *end, __u32 protocol, struct packet *packet)
 {
-	for (int i = 0; i <= MAX_VLANS; i++) {
-		struct vlan_header *vlan = here(start, packet);
-
-		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
-			break;
-		if (i == MAX_VLANS || (void *)(vlan + 1) > end)
-			return PARSED_MALFORMED;
-		protocol = vlan->protocol;
-		skip(packet, sizeof(*vlan));
-	}
+	protocol = behind_vlan(start, end, protocol, packet);
+	protocol = behind_vlan(start, end, protocol, packet);
+	if (protocol == TRUNCATED || is_vlan(protocol))
+		return PARSED_MALFORMED;
 	if (protocol == bpf_htons(ETH_P_ARP))
 		return PARSED_ARP;
 	if (protocol == bpf_htons(ETH_P_IP))
