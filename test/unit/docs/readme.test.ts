@@ -14,14 +14,14 @@ describe("README.md", () => {
 
   it("has a table for each kind of resource and hook", () => {
     const named = [...text.matchAll(/<!-- table: (\w+) -->/g)].map(([, name]) => name);
-    const expected = ["Program", "Map", "MapEntries", "Attachment", "connection"];
+    const expected = ["common", "Program", "Map", "MapEntries", "Attachment", "connection"];
     const hooks = ["xdp", "tcx", "tc", "cgroup", "tracepoint", "rawTracepoint"];
     assert.deepEqual(named.sort(), [...expected, ...hooks].sort());
   });
 
   it("links to files and headings that exist", () => {
     const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(
-      ([, heading]) => `#${heading!.toLowerCase().replace(/ /g, "-")}`,
+      ([, heading]) => `#${heading!.toLowerCase().replace(/,/g, "").replace(/ /g, "-")}`,
     );
     for (const [, target] of text.matchAll(/\]\((?!https:)([^)]+)\)/g)) {
       if (target!.startsWith("#")) assert.ok(headings.includes(target!), target);
