@@ -1,10 +1,9 @@
 /** Whether a host is well after a change: numbers in its maps, and what commands there say. */
-import { decode, encode, layoutOf, lpmKeyLayout, perCpuStride, readBtf, type TypeLayout } from "../../btf";
+import { decode, encode, perCpuStride, type TypeLayout } from "../../btf";
 import { EbpfError } from "../../errors";
-import type { MapShowResult } from "../../protocol/queries";
 import type { Spec } from "../../protocol/spec";
 import type { HealthCheck, MapValue } from "../../resources/fleet";
-import { keyLayoutOf } from "../../sources/keys";
+import { shownKeyLayout, shownValueLayout } from "../../resources/shown-map";
 import type { AgentSession, CallOptions } from "../../transport/session";
 
 const COMMAND_SECONDS = 10;
@@ -87,18 +86,20 @@ async function readNumber(
   options: CallOptions,
 ): Promise<number | undefined> {
   const { target, shown } = await findMap(session, spec, map, options);
-  const layouts = layoutsOf(shown);
-  const keys = [encode(layouts.key, key, "health.key").toString("base64")];
+  const { valueSize } = shown.map;
+  const number: TypeLayout = { kind: "int", size: valueSize, signed: false };
+  const valueLayout = shownValueLayout(shown) ?? number;
+  const keys = [encode(shownKeyLayout(shown), key, "health.key").toString("base64")];
   const { values, count, cpus } = await session.call(
     "entries.read",
     { map: target, limit: 1, keys },
     options,
   );
   if (count === 0) return undefined;
-  const stride = cpus > 1 ? perCpuStride(shown.map.valueSize) : shown.map.valueSize;
+  const stride = cpus > 1 ? perCpuStride(valueSize) : valueSize;
   let sum = 0;
   for (let cpu = 0; cpu < cpus; cpu++) {
-    sum += numberIn(decode(layouts.value, values.subarray(cpu * stride)), map, member);
+    sum += numberIn(decode(valueLayout, values.subarray(cpu * stride)), map, member);
   }
   return sum;
 }
@@ -122,22 +123,6 @@ async function findMap(session: AgentSession, spec: Spec, map: string, options: 
     }
   }
   throw failure;
-}
-
-function layoutsOf({ map, btf }: MapShowResult): { key: TypeLayout; value: TypeLayout } {
-  const types = btf === undefined ? undefined : readBtf(btf.raw);
-  const typed = (id: number | undefined, size: number): TypeLayout | undefined => {
-    if (types === undefined || id === undefined || id === 0) return undefined;
-    const layout = layoutOf(types, id);
-    return layout.size === size ? layout : undefined;
-  };
-  const { type: mapType, keySize, valueSize } = map;
-  const found = typed(btf?.keyTypeId, keySize);
-  const keyLayout = found !== undefined && mapType === "lpm_trie" ? lpmKeyLayout(found) : found;
-  return {
-    key: keyLayoutOf({ mapType, keySize, ...(keyLayout === undefined ? {} : { keyLayout }) }),
-    value: typed(btf?.valueTypeId, valueSize) ?? { kind: "int", size: valueSize, signed: false },
-  } as { key: TypeLayout; value: TypeLayout };
 }
 
 function numberIn(value: unknown, map: string, member: string | undefined): number {
