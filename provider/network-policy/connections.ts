@@ -1,5 +1,5 @@
 /** Which packet opens a connection, and which belongs to one: sentences 29 to 34, 48, 49 and 51. */
-import type { Connection, Evaluation, Packet, PacketHeader, Tracked } from "./packet";
+import type { Connection, Evaluation, Packet, PacketHeader, PassedFragment, Tracked } from "./packet";
 import type { Direction } from "./applied";
 import { hasPorts, icmpQuery, isIcmp, protocolNumber, PROTOCOLS } from "./protocols";
 
@@ -12,8 +12,21 @@ export function track(tracked: readonly Tracked[], { ends, opens = [] }: Evaluat
         (one.direction === other.direction && sameFlow(one, other)) ||
         (!isIcmp(protocolNumber(one.protocol)) && !sameFlow(one, other) && sameFlow(one, exchanged(other))),
     );
-  const rest = tracked.filter((one) => "fragment" in one || (one !== ends && !replaced(one)));
+  const fragments = opens.filter((one) => "fragment" in one);
+  const rest = tracked.filter((one) =>
+    "fragment" in one ? !fragments.some((other) => sameFragment(one, other)) : one !== ends && !replaced(one),
+  );
   return [...rest, ...opens];
+}
+
+function sameFragment(one: PassedFragment, other: PassedFragment): boolean {
+  return (
+    one.fragment === other.fragment &&
+    one.direction === other.direction &&
+    one.source === other.source &&
+    one.destination === other.destination &&
+    protocolNumber(one.protocol) === protocolNumber(other.protocol)
+  );
 }
 
 /** What a passing packet opens; nothing, or one connection. */

@@ -71,7 +71,9 @@ function follow(
     const expected = evaluate(policies, known, packet);
     const judged = plane.judge(packet.direction, frameOf(packet));
     try {
-      assert.deepEqual(said(judged, generation, expected), comparable(expected));
+      // what a first fragment passed by may be a rule of an earlier generation, whose slot means another one now
+      if (expected.reason === "fragment") assert.equal(judged.verdict, expected.verdict);
+      else assert.deepEqual(said(judged, generation, expected), comparable(expected));
     } catch (error) {
       throw new Error(`${JSON.stringify(packet)} with ${JSON.stringify(known)}`, { cause: error });
     }
