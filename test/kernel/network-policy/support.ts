@@ -1,7 +1,5 @@
 /** The data plane in the kernel, run by BPF_PROG_TEST_RUN: it is attached nowhere. */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { BpfObject, MapCreateFlag, MapHandle, type ProgramHandle } from "../../../provider/bpf";
 import { readObject } from "../../../provider/btf";
@@ -10,32 +8,8 @@ import { CELL_WORDS, SLOT } from "../../../provider/network-policy/cells";
 import type { Generation } from "../../../provider/network-policy/compile";
 import type { Reason } from "../../../provider/network-policy/packet";
 
-const MODULE = path.resolve(__dirname, "../../../provider/modules/network-policy/network-policy.bpf.c");
-let compiled: Buffer | undefined;
-
-export function compileModule(): Buffer {
-  if (compiled !== undefined) return compiled;
-  const folder = mkdtempSync(path.join(tmpdir(), "pulumi-ebpf-policy-"));
-  try {
-    const object = path.join(folder, "object.o");
-    const triplet = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
-    const flags = [
-      "-O2",
-      "-g",
-      "-Wall",
-      "-Werror",
-      "-target",
-      "bpf",
-      "-mcpu=v2",
-      "-idirafter",
-      `/usr/include/${triplet}`,
-    ];
-    execFileSync("clang", [...flags, "-c", MODULE, "-o", object]);
-    return (compiled = readFileSync(object));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+/** As `npm run build` makes it, and the package ships it. */
+const OBJECT = path.resolve(__dirname, "../../../dist/provider/modules/network-policy/network-policy.bpf.o");
 
 const REASONS: (Reason | "broken")[] = [
   "rule",
@@ -81,7 +55,7 @@ export class DataPlane implements Disposable {
     settings: Settings = {},
     { rules = 256, flows = 4096, shared = {} }: { rules?: number; flows?: number; shared?: Shared } = {},
   ) {
-    const bytes = compileModule();
+    const bytes = readFileSync(OBJECT);
     const { globals } = readObject(bytes);
     using object = BpfObject.open(bytes, { name: "policy" });
     const set = (name: string, value: bigint, index = 0) => {
