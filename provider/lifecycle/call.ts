@@ -13,6 +13,6 @@ export interface Call {
 }
 
 /** For a verb of the host within a call of the engine. */
-export function during({ signal }: Call): CallOptions {
+export function during({ signal }: Pick<Call, "signal">): Pick<CallOptions, "signal"> {
   return signal === undefined ? {} : { signal };
 }

@@ -4,6 +4,8 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { EbpfError } from "../errors";
 import { digestOf } from "../protocol/spec";
+import { parseSpecId } from "../protocol/spec-id";
+import type { CommonInputs } from "../resources/resource";
 import type { Call } from "./call";
 
 /** Where an error happened, for its text. */
@@ -50,6 +52,19 @@ function keepLog(entrypoint: string, log: string): string {
 /** Nobody answered at the host's address; `openssh` cannot tell that from a login that failed. */
 export function isUnreachable(error: EbpfError): boolean {
   return EbpfError.is(error, "transport") && error.details.phase === "dial";
+}
+
+/** What a delete says of a host that does not answer, and need not. */
+export function forgotten(
+  { specId, onUnreachableReason }: Pick<CommonInputs, "specId" | "onUnreachableReason">,
+  host: string,
+  error: EbpfError,
+): string {
+  const reason = onUnreachableReason === undefined ? "" : `, because "${onUnreachableReason}"`;
+  return (
+    `${parseSpecId(specId).name}: ${host} is unreachable (${error.message}): forgotten, as onUnreachable says` +
+    `${reason}; what runs there stays`
+  );
 }
 
 /** An error of refresh or destroy about a host that cannot be reached, with the ways on without it. */

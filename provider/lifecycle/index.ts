@@ -17,7 +17,7 @@ import { apply, type Tools } from "./apply";
 import { type Call, during } from "./call";
 import { checkInputs } from "./check";
 import { type Settings, withCredentials, withoutCredentials } from "./credentials";
-import { describe, isUnreachable, withWaysOut } from "./describe";
+import { describe, forgotten, isUnreachable, withWaysOut } from "./describe";
 import { type Diff, diffInputs, isHostlessOnly } from "./diff";
 import { leadsTo, parseId } from "./lookup";
 import { FleetLifecycle, isFleet } from "./fleet";
@@ -99,16 +99,17 @@ export interface LifecycleOptions {
 
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
   const { openSession, openSources, settings, planAt = "check" } = options;
+  const reach = (connection: Connection) => withCredentials(connection, settings);
   const toolsOf = (call: Call = options): Tools => ({
     openSources,
     open: ({ connection }) => {
       const onProgress = (message: string): void => call.report(message);
-      return openSession(withCredentials(connection, settings), { ...during(call), onProgress });
+      return openSession(reach(connection), { ...during(call), onProgress });
     },
     call,
   });
+  const asksHosts = settings.preview !== "offline";
   const planner = createPlanner(openSession);
-  const reach = (connection: Connection) => withCredentials(connection, settings);
   const fleets = new FleetLifecycle({ openSources, planner, reach, toolsOf });
   const takenName = createNameGuard();
   /** Once something is applied, this is no preview: apply finds all that plan would, at the price of one call less. */
@@ -144,17 +145,16 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         failures: [{ property: "hosts", reason: "give either hosts or connection, not both" }],
       };
     }
-    const plans = !applying && planAt === "check" && settings.preview !== "offline";
+    const plans = !applying && planAt === "check" && asksHosts;
     if (isFleet(news)) return fleets.check(definition, olds, news, plans, call);
     const { inputs, problems, complete } = await checkInputs(definition, olds, news, openSources);
     if (problems.length > 0 || complete === undefined) return { inputs, failures: problems };
     const unchanged = olds !== undefined && !diffInputs(definition, olds, inputs).changes;
     if (unchanged || !plans) return { inputs, failures: [] };
     const { checked, sources } = complete;
-    const connection = withCredentials(checked.connection, settings);
     const blame = (error: EbpfError) => definition.blame?.(error, checked);
     const spec = definition.compile(checked);
-    const { problems: failures } = await planner.plan(connection, spec, sources, blame, call);
+    const { problems: failures } = await planner.plan(reach(checked.connection), spec, sources, blame, call);
     return { inputs, failures };
   }
 
@@ -181,16 +181,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async preview(kind, id, olds, news, call = options) {
       const definition = definitionOf(kind, id, olds);
-      if (isFleet(news)) return fleets.preview(definition, olds, news, settings.preview !== "offline", call);
+      if (isFleet(news)) return fleets.preview(definition, olds, news, asksHosts, call);
       const state = olds === undefined ? undefined : stateOf(kind, id ?? "", olds);
       if (olds !== undefined && isHostlessOnly(diffInputs(definition, olds, news)))
         return { ...withoutHostless(olds), ...news };
-      const tools = {
-        openSources,
-        ...(settings.preview === "offline" ? {} : { planner }),
-        reach: (connection: Connection) => withCredentials(connection, settings),
-        call,
-      };
+      const tools = { openSources, ...(asksHosts ? { planner } : {}), reach, call };
       return previewOutputs(tools, definition, state?.incarnation, news);
     },
 
@@ -259,7 +254,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         if (state.onUnreachable !== "forget" || !isUnreachable(error)) {
           throw atHost(withWaysOut(error, "delete"), state);
         }
-        call.report(forgotten(state, error), "warning");
+        call.report(forgotten(state, hostLabel(state.connection), error), "warning");
       }
     },
   };
@@ -271,14 +266,6 @@ function withOneWay(news: Properties): Properties {
     ([name, value]) => value !== null || (name !== "connection" && name !== "hosts"),
   );
   return Object.fromEntries(others);
-}
-
-function forgotten({ connection, specId, onUnreachableReason }: State, error: EbpfError): string {
-  const reason = onUnreachableReason === undefined ? "" : `, because "${onUnreachableReason}"`;
-  return (
-    `${parseSpecId(specId).name}: ${hostLabel(connection)} is unreachable (${error.message}): forgotten, as ` +
-    `onUnreachable says${reason}; what runs there stays`
-  );
 }
 
 function atHost(error: EbpfError, state: Pick<State, "connection">): EbpfError {

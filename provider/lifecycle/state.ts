@@ -36,15 +36,19 @@ export function stateOf(kind: string, id: string, outputs: Properties): State {
     ...(typeof connection?.host === "string" ? [] : ["connection.host"]),
     ...["specId", "incarnation"].filter((name) => typeof outputs[name] !== "string" || outputs[name] === ""),
   ];
-  if (missing.length > 0) {
-    throw new EbpfError(
-      "invalid",
-      `read the state of ${kind} "${id}": it has no ${missing.join(" and no ")}`,
-      {},
-      { remedy: "restore an unedited state, or drop it with `pulumi state delete` and create it again" },
-    );
-  }
+  refuseIncomplete(kind, id, missing);
   return { ...(outputs as unknown as State), drift: (outputs["drift"] as string[] | undefined) ?? [] };
+}
+
+/** Fails with `invalid` when a state lacks something. */
+export function refuseIncomplete(kind: string, id: string, missing: readonly string[]): void {
+  if (missing.length === 0) return;
+  throw new EbpfError(
+    "invalid",
+    `read the state of ${kind} "${id}": it has no ${missing.join(" and no ")}`,
+    {},
+    { remedy: "restore an unedited state, or drop it with `pulumi state delete` and create it again" },
+  );
 }
 
 /** What the host's Record keeps of checked inputs. */

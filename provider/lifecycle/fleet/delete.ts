@@ -3,7 +3,7 @@ import { EbpfError } from "../../errors";
 import { parseSpecId } from "../../protocol/spec-id";
 import type { Tools } from "../apply";
 import { during } from "../call";
-import { describe, isUnreachable, withWaysOut } from "../describe";
+import { describe, forgotten, isUnreachable, withWaysOut } from "../describe";
 import { FleetSessions } from "./sessions";
 import type { FleetState } from "./state";
 import { hostsText, inputsFor, type Member, membersOf, namesOf, type Target } from "./targets";
@@ -61,7 +61,7 @@ async function removeFrom(
     } catch (thrown) {
       const error = EbpfError.from(thrown);
       if (state.onUnreachable === "forget" && isUnreachable(error)) {
-        call.report(forgotten(name, member, state, error), "warning");
+        call.report(forgotten(state, member.name, error), "warning");
         return { member, target };
       }
       const why = describe(withWaysOut(error, "delete"), { host: member.name });
@@ -72,17 +72,4 @@ async function removeFrom(
   });
   sessions.release(membersOf(state.hosts).length);
   return left;
-}
-
-function forgotten(
-  name: string,
-  member: Member,
-  { onUnreachableReason }: FleetState,
-  error: EbpfError,
-): string {
-  const reason = onUnreachableReason === undefined ? "" : `, because "${onUnreachableReason}"`;
-  return (
-    `${name}: ${member.name} is unreachable (${error.message}): forgotten, as onUnreachable says${reason}; ` +
-    "what runs there stays"
-  );
 }

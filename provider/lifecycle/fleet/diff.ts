@@ -5,7 +5,7 @@ import type { Properties } from "../state";
 import { UNKNOWN } from "../../resources/unknown";
 import { unknownPaths } from "../unknowns";
 import type { FleetState } from "./state";
-import { type FleetInputs, hostsText, isBehind, isFleet, membersOf, namesOf, versionOf } from "./targets";
+import { type FleetInputs, hostsText, isFleet, membersOf, namesOf, versionOf, workOf } from "./targets";
 
 export interface FleetDiff extends Diff {
   /** What the paths do not say, for a person. */
@@ -26,12 +26,9 @@ export function diffFleet(
   if (isFleet(olds) !== isFleet(known)) return replacing(diff);
   if (unknownPaths(known).length > 0) return diff;
   const inputs = known as unknown as FleetInputs;
-  const { targets, hosts } = olds as unknown as FleetState;
-  const desired = versionOf(definition, inputs);
   const members = membersOf(inputs.hosts);
-  const names = new Set(members.map(({ name }) => name));
-  const behind = members.filter(({ name }) => isBehind(targets[name], desired));
-  const leaving = membersOf(hosts).filter(({ name }) => !names.has(name) && targets[name] !== undefined);
+  const desired = versionOf(definition, inputs);
+  const { behind, leaving } = workOf(members, desired, olds as unknown as FleetState);
   const notes = [
     ...(behind.length === 0 || behind.length === members.length
       ? []

@@ -123,9 +123,7 @@ export class RollOut {
     if (soakSeconds > 0) {
       const { signal } = this.tools.call;
       this.say(`${hostsText(well.length)} soak for ${soakSeconds} s`);
-      await sleep(soakSeconds * 1000, undefined, signal === undefined ? {} : { signal }).catch(
-        () => undefined,
-      );
+      await sleep(soakSeconds * 1000, undefined, during({ signal })).catch(() => undefined);
       if (signal?.aborted) return outcomes;
     }
     if (health.length === 0) return outcomes;

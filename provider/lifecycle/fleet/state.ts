@@ -1,8 +1,7 @@
 /** A fleet's state as the engine keeps it: checked inputs, a target per host, what all hosts have alike. */
-import { EbpfError } from "../../errors";
 import type { ResourceDefinition } from "../../resources/resource";
 import { withDefaults } from "../defaults";
-import type { Properties } from "../state";
+import { type Properties, refuseIncomplete } from "../state";
 import type { FleetInputs, Targets } from "./targets";
 
 export interface FleetState extends FleetInputs {
@@ -20,14 +19,7 @@ export function fleetStateOf(kind: string, id: string, outputs: Properties): Fle
     ...(Array.isArray(hosts?.hosts) ? [] : ["hosts.hosts"]),
     ...(targets !== null && typeof targets === "object" ? [] : ["targets"]),
   ];
-  if (missing.length > 0) {
-    throw new EbpfError(
-      "invalid",
-      `read the state of ${kind} "${id}": it has no ${missing.join(" and no ")}`,
-      {},
-      { remedy: "restore an unedited state, or drop it with `pulumi state delete` and create it again" },
-    );
-  }
+  refuseIncomplete(kind, id, missing);
   return { ...(outputs as unknown as FleetState), drift: (outputs["drift"] as string[] | undefined) ?? [] };
 }
 

@@ -71,6 +71,19 @@ export function isBehind(target: Target | undefined, desired: string): boolean {
   return target === undefined || target.digest !== desired || target.drift.length > 0;
 }
 
+/** What an update has to do: on hosts that are not as desired, and on hosts that left the fleet with something of it. */
+export function workOf(
+  members: readonly Member[],
+  desired: string,
+  { hosts, targets }: { hosts: Fleet; targets: Targets } = { hosts: { hosts: [] }, targets: {} },
+): { behind: Member[]; leaving: Member[] } {
+  const names = new Set(members.map(({ name }) => name));
+  return {
+    behind: members.filter(({ name }) => isBehind(targets[name], desired)),
+    leaving: membersOf(hosts).filter(({ name }) => !names.has(name) && targets[name] !== undefined),
+  };
+}
+
 /** `edge-1, edge-2 and 12 more`. */
 export function namesOf(members: readonly { name: string }[]): string {
   const names = members.map(({ name }) => name);

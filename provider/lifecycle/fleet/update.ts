@@ -11,13 +11,13 @@ import { addedBy, alikeInAll, driftOf, type FleetState } from "./state";
 import {
   type FleetInputs,
   hostsText,
-  isBehind,
   type Member,
   membersOf,
   namesOf,
   type Target,
   type Targets,
   versionOf,
+  workOf,
 } from "./targets";
 
 /** Failures that are told one by one; of more only the names. */
@@ -38,17 +38,12 @@ export async function updateFleet(
   const members = membersOf(hosts);
   const digest = versionOf(definition, inputs);
   const before: Targets = olds?.targets ?? {};
-  const todo = members
-    .map((member) => ({ member, before: before[member.name] }))
-    .filter(({ before: target }) => isBehind(target, digest));
+  const { behind, leaving } = workOf(members, digest, olds);
+  const todo = behind.map((member) => ({ member, before: before[member.name] }));
   const incarnation = randomUUID();
   const plan = { definition, id, inputs, todo, total: members.length, incarnation };
   const { outcomes, stopped } = await new RollOut(tools, plan).run();
 
-  const names = new Set(members.map(({ name }) => name));
-  const leaving = membersOf(olds?.hosts ?? { hosts: [] }).filter(
-    ({ name }) => !names.has(name) && before[name] !== undefined,
-  );
   const left = stopped === undefined && olds !== undefined ? await leave(tools, olds, leaving) : [];
   const gone = new Set(left.flatMap(({ member, failure }) => (failure === undefined ? [member.name] : [])));
   const staying = leaving.filter(({ name }) => !gone.has(name));
