@@ -1,5 +1,5 @@
 /** ProviderFunction: a question that changes nothing, to a host or about a local object. */
-import type { z } from "zod";
+import { z } from "zod";
 import { EbpfError } from "../errors";
 import type { OpenSources } from "../sources/source";
 import { type Connection, connectionSchema } from "../transport/connection";
@@ -37,6 +37,11 @@ export function providerFunction<Inputs extends z.ZodObject, Outputs extends z.Z
 ): ProviderFunction {
   return definition as ProviderFunction;
 }
+
+/** An output that is a whole number, with what it says. */
+export const count = (description: string) => z.number().int().meta({ description });
+/** An output that is text, with what it says. */
+export const text = (description: string) => z.string().meta({ description });
 
 export const connectionInput = {
   connection: connectionSchema.optional().meta({

@@ -1,9 +1,7 @@
 import { z } from "zod";
+import { during } from "../lifecycle/call";
 import type { AttachedFacts, HookPlace } from "../protocol/queries";
-import { connectionInput, onlyOneOf, providerFunction } from "./function";
-
-const count = (description: string) => z.number().int().meta({ description });
-const text = (description: string) => z.string().meta({ description });
+import { connectionInput, count, onlyOneOf, providerFunction, text } from "./function";
 
 const attachment = {
   hook: text("`xdp`, `tcx`, `tc`, `cgroup`, `tracepoint` or `rawTracepoint`, as an Attachment names it."),
@@ -57,7 +55,7 @@ export const getAttachments = providerFunction({
   async run(args, { open, signal }) {
     onlyOneOf(args, ["interface", "cgroup", "tracepoint", "rawTracepoint"]);
     const session = await open(args.connection);
-    return session.call("hook.query", placeOf(args), signal === undefined ? {} : { signal });
+    return session.call("hook.query", placeOf(args), during({ signal }));
   },
 });
 

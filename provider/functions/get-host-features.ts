@@ -1,8 +1,8 @@
 import { z } from "zod";
+import { during } from "../lifecycle/call";
 import type { HostFeatures } from "../protocol/messages";
-import { connectionInput, providerFunction } from "./function";
+import { connectionInput, providerFunction, text } from "./function";
 
-const text = (description: string) => z.string().meta({ description });
 const flag = (description: string) => z.boolean().meta({ description });
 const names = (description: string) => z.array(z.string()).meta({ description });
 
@@ -44,11 +44,7 @@ export const getHostFeatures = providerFunction({
   outputs: z.object(features),
   async run({ connection }, { open, signal }) {
     const session = await open(connection);
-    const { cgroup2, memoryCgroup, ...rest } = await session.call(
-      "probe",
-      {},
-      signal === undefined ? {} : { signal },
-    );
+    const { cgroup2, memoryCgroup, ...rest } = await session.call("probe", {}, during({ signal }));
     return {
       ...rest,
       ...(cgroup2 === null ? {} : { cgroup2 }),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { during } from "../lifecycle/call";
 import { decode, decodePerCpu, encodeInto } from "../btf";
 import { EbpfError, invalid, type Problem } from "../errors";
 import type { EntriesReadResult, MapShowResult } from "../protocol/queries";
@@ -62,7 +63,7 @@ export const getMapEntries = providerFunction({
   async run(args, { open, signal }) {
     onlyOneOf(args, MAP_INPUTS);
     const session = await open(args.connection);
-    const call = signal === undefined ? {} : { signal };
+    const call = during({ signal });
     const map = mapTarget(args);
     const shown = await session.call("map.show", { map }, call);
     checkReadable(shown);

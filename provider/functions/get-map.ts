@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { during } from "../lifecycle/call";
 import { typeName } from "../btf";
 import { connectionInput, onlyOneOf, providerFunction } from "./function";
 import { layoutsOf } from "./map-layouts";
@@ -18,11 +19,7 @@ export const getMap = providerFunction({
   async run(args, { open, signal }) {
     onlyOneOf(args, MAP_INPUTS);
     const session = await open(args.connection);
-    const shown = await session.call(
-      "map.show",
-      { map: mapTarget(args) },
-      signal === undefined ? {} : { signal },
-    );
+    const shown = await session.call("map.show", { map: mapTarget(args) }, during({ signal }));
     const { key, value } = layoutsOf(shown, args.map, {});
     return { ...shown.map, keyType: typeName(key), valueType: typeName(value) };
   },

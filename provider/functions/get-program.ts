@@ -1,10 +1,8 @@
 import { z } from "zod";
+import { during } from "../lifecycle/call";
 import type { ProgramFacts, ProgramTarget } from "../protocol/queries";
 import { programRefSchema } from "../resources/references";
-import { connectionInput, onlyOneOf, providerFunction } from "./function";
-
-const count = (description: string) => z.number().int().meta({ description });
-const text = (description: string) => z.string().meta({ description });
+import { connectionInput, count, onlyOneOf, providerFunction, text } from "./function";
 
 const facts = {
   programId: count("The kernel's id."),
@@ -45,7 +43,7 @@ export const getProgram = providerFunction({
   async run(args, { open, signal }) {
     onlyOneOf(args, ["program", "programId", "pin"]);
     const session = await open(args.connection);
-    return session.call("program.show", { program: targetOf(args) }, signal === undefined ? {} : { signal });
+    return session.call("program.show", { program: targetOf(args) }, during({ signal }));
   },
 });
 

@@ -3,10 +3,7 @@ import { type EntrypointInfo, type GlobalInfo, type MapInfo, readObject, typeNam
 import { EbpfError } from "../errors";
 import { includesSchema, definesSchema } from "../resources/program";
 import type { ObjectSource } from "../sources/source";
-import { providerFunction } from "./function";
-
-const count = (description: string) => z.number().int().meta({ description });
-const text = (description: string) => z.string().meta({ description });
+import { count, providerFunction, text } from "./function";
 
 const entrypoint = z
   .object({

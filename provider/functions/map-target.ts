@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { MapFacts, MapTarget } from "../protocol/queries";
 import { mapRefSchema } from "../resources/references";
+import { count, text } from "./function";
 
 export const mapInputs = {
   map: mapRefSchema
@@ -25,9 +26,6 @@ export function mapTarget({ map, mapId, pin }: MapInputs): MapTarget {
   if (map !== undefined) return { spec: map.spec, map: map.map };
   return mapId !== undefined ? { mapId } : { pin: pin! };
 }
-
-const count = (description: string) => z.number().int().meta({ description });
-const text = (description: string) => z.string().meta({ description });
 
 export const mapFacts = {
   mapId: count("The kernel's id."),

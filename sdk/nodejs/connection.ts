@@ -49,19 +49,39 @@ const CREDENTIALS = ["password", "privateKey", "privateKeyPassword"] as const;
 
 /** Makes secrets of the credentials, those of the bastion too; what else it holds stays readable in a preview. */
 export function protectCredentials(connection: pulumi.Input<ConnectionArgs>): pulumi.Input<ConnectionArgs> {
+  const protect = (endpoint: EndpointArgs) => withEachCredential(endpoint, (value) => pulumi.secret(value));
   return plainOrApply(connection, ({ proxy, ...endpoint }) => ({
-    ...protectEndpoint(endpoint),
-    ...(proxy === undefined ? {} : { proxy: plainOrApply(proxy, protectEndpoint) }),
+    ...protect(endpoint),
+    ...(proxy === undefined ? {} : { proxy: plainOrApply(proxy, protect) }),
   }));
 }
 
-function protectEndpoint<T extends EndpointArgs>(endpoint: T): T {
+/** As `protectCredentials` undone, where it can be seen: of a connection, and a bastion, that are no Output. */
+export function exposeCredentials(connection: pulumi.Input<ConnectionArgs>): pulumi.Input<ConnectionArgs> {
+  const expose = (endpoint: EndpointArgs) =>
+    withEachCredential(endpoint, (value) => pulumi.unsecret(pulumi.output(value)));
+  if (isLater(connection)) return connection;
+  const { proxy } = connection;
+  return {
+    ...expose(connection),
+    ...(proxy === undefined || isLater(proxy) ? {} : { proxy: expose(proxy) }),
+  };
+}
+
+function withEachCredential<T extends EndpointArgs>(
+  endpoint: T,
+  change: (value: pulumi.Input<string>) => pulumi.Input<string>,
+): T {
   const result = { ...endpoint };
   for (const name of CREDENTIALS) {
     const value = result[name];
-    if (value !== undefined) result[name] = pulumi.secret(value);
+    if (value !== undefined) result[name] = change(value);
   }
   return result;
+}
+
+function isLater<T>(value: pulumi.Input<T>): value is pulumi.OutputInstance<T> | Promise<T> {
+  return pulumi.Output.isInstance(value) || value instanceof Promise;
 }
 
 /** Keeps what is known readable: only an Output or a promise becomes an Output. */
@@ -69,7 +89,7 @@ export function plainOrApply<T extends object, R = T>(
   value: pulumi.Input<T>,
   change: (value: T) => R,
 ): pulumi.Input<R> {
-  if (!pulumi.Output.isInstance(value) && !(value instanceof Promise)) return change(value as T);
+  if (!isLater(value)) return change(value as T);
   return pulumi.output(value).apply((inner) => change(inner as T)) as pulumi.Output<R>;
 }
 

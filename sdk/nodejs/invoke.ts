@@ -5,7 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { pluginToken } from "../../provider/adapters/provider-text";
 import { packageVersion } from "../../provider/version";
-import { configuredConnection, type ConnectionArgs } from "./connection";
+import { configuredConnection, type ConnectionArgs, exposeCredentials } from "./connection";
 import type * as InProcess from "./in-process";
 import { currentMode, pluginModeOnly, programError } from "./mode";
 import { Provider } from "./provider";
@@ -36,7 +36,8 @@ export function invokeOutput<Result>(
 ): pulumi.Output<Result> {
   usesPlugin(name, options); // an error of the program is thrown where it stands
   const connection = args["connection"] as pulumi.Input<ConnectionArgs> | undefined;
-  const asked = { ...args, ...(connection === undefined ? {} : { connection: withoutTaint(connection) }) };
+  // an answer holds no credential: those of the way to the host do not make a secret of it
+  const asked = { ...args, ...(connection && { connection: exposeCredentials(connection) }) };
   const there = pulumi.all([pulumi.output(idsBehind(name, asked)), pulumi.output(idsOf(dependsOn))]);
   return pulumi
     .all([pulumi.output(asked), there])
@@ -91,27 +92,4 @@ async function idsOfAll(resources: Iterable<pulumi.Resource>): Promise<pulumi.Ou
     return idsOfAll(children);
   });
   return (await Promise.all(ids)).flat();
-}
-
-const CREDENTIALS = ["password", "privateKey", "privateKeyPassword"] as const;
-
-/** An answer holds no credential: those of the way to the host do not make a secret of it. */
-function withoutTaint(connection: pulumi.Input<ConnectionArgs>): pulumi.Input<ConnectionArgs> {
-  if (pulumi.Output.isInstance(connection) || connection instanceof Promise) return connection;
-  const { proxy } = connection;
-  return {
-    ...untainted(connection),
-    ...(proxy === undefined || pulumi.Output.isInstance(proxy) || proxy instanceof Promise
-      ? {}
-      : { proxy: untainted(proxy) }),
-  };
-}
-
-function untainted<T extends Pick<ConnectionArgs, (typeof CREDENTIALS)[number]>>(endpoint: T): T {
-  const result = { ...endpoint };
-  for (const name of CREDENTIALS) {
-    const value = result[name];
-    if (value !== undefined) result[name] = pulumi.unsecret(pulumi.output(value));
-  }
-  return result;
 }
