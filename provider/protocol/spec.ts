@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Hook } from "./hooks";
+import type { AddressSetPart, PolicyPart } from "./policy";
 
 export const SPEC_FORMAT = 1;
 
@@ -18,6 +19,10 @@ export interface Spec {
   maps: MapPart[];
   entries: EntriesPart[];
   links: LinkPart[];
+  /** Absent in all kinds but NetworkPolicy. */
+  policy?: PolicyPart;
+  /** Absent in all kinds but AddressSet. */
+  addressSet?: AddressSetPart;
 }
 
 /** A map of this or another Spec on the same host, by name. `map` is an object's map or a MapPart's name. */

@@ -1,4 +1,5 @@
 /** Status: what the kernel shows now, read back from it. Plain JSON. */
+import type { AddressSetStatus, PolicyStatus } from "./policy";
 
 export interface Status {
   id: string;
@@ -12,6 +13,8 @@ export interface Status {
   maps: Record<string, MapStatus>;
   entries: Record<string, EntriesStatus>;
   links: Record<string, LinkStatus>;
+  policy?: PolicyStatus;
+  addressSet?: AddressSetStatus;
   /** Record against kernel. Empty: all is as applied. */
   drift: DriftItem[];
   /** What the apply had to say: a gap, a mode that was chosen, entries that migration lost. Empty in `observe`. */
@@ -69,6 +72,8 @@ export type DriftCode =
   | "global-changed"
   | "pin-missing"
   | "map-replaced"
+  | "policy-changed"
+  | "bypassable"
   | "incomplete"
   | "mixed";
 

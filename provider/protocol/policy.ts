@@ -1,0 +1,101 @@
+/**
+ * Network policies and address sets on the wire: parts of a Spec, what the host tells of them, and the verbs that only
+ * they have. What a rule means is docs/network-policy.md.
+ *
+ * Rules and networks travel as chunks: blobs cut at content-defined boundaries and named by their sha256, listed by a
+ * manifest blob (canonical JSON of TextChunk[]). Two versions of a hundred thousand rules share all chunks but those
+ * that hold a change, so transfer, Record and compilation cost what the change costs.
+ */
+
+/** A list as text, one item a line, `\n` at the end of each. */
+export interface TextContent {
+  /** sha256 (hex) of the manifest blob. */
+  manifest: string;
+  /** Lines in all chunks together. */
+  count: number;
+}
+
+export interface TextChunk {
+  /** sha256 (hex) of the chunk's UTF-8 bytes. */
+  blob: string;
+  count: number;
+}
+
+/** A set of networks that policies of any stack on the host may name. */
+export interface AddressSetPart {
+  /** CIDRs without host bits, IPv4 and IPv6, one a line. */
+  networks: TextContent;
+}
+
+/** One policy. All policies that a host holds for an interface are judged together. */
+export interface PolicyPart {
+  /** Names, globs with `*` and `?`, or `defaultRoute`: the interfaces of the default routes. */
+  interfaces: string[];
+  /** Network namespace of the interfaces: a name of `ip netns`, or a path. Absent: the host's. */
+  netns?: string;
+  /** Where ingress is judged; egress is always judged at tc. */
+  hook: "tc" | "xdp";
+  mode: "enforce" | "audit";
+  infrastructure: boolean;
+  established: "recheck" | "keep";
+  /** Rules as canonical JSON, one a line. Absent: the policy says nothing about the direction. */
+  ingress?: TextContent;
+  egress?: TextContent;
+  /** Name of a set as rules write it → the Spec id of the AddressSet. */
+  sets: Record<string, string>;
+  /** Networks from which the host is managed: a policy that would keep them out is refused. */
+  management: string[];
+  /** One in so many judged packets becomes an event; 0: none. */
+  sampleRate: number;
+  tests: PolicyTest[];
+}
+
+/** What a user says a packet shall meet. */
+export interface PolicyTest {
+  direction: "ingress" | "egress";
+  /** The address on the other side. */
+  address: string;
+  /** The host's own; absent: an address of the interface. */
+  local?: string;
+  protocol: string | number;
+  port?: number;
+  type?: number;
+  code?: number;
+  expect: "allow" | "deny";
+  /** Name of the rule that shall decide. */
+  rule?: string;
+}
+
+/** Of an interface that is judged. */
+export interface JudgedInterface {
+  name: string;
+  netns?: string;
+  ifindex: number;
+  /** How each direction is judged; absent: by no policy. */
+  ingress?: "tcx" | "tc" | "xdp";
+  egress?: "tcx" | "tc";
+  /** Spec ids of all policies that judge here, own and others', in order. */
+  policies: string[];
+  /** A foreign program ahead of ours that may pass or redirect packets before we see them, in words. */
+  bypassable?: string;
+}
+
+/** What the kernel shows of a policy. */
+export interface PolicyStatus {
+  interfaces: JudgedInterface[];
+  /** Interfaces that the globs match and that are not judged yet, since they came later. */
+  uncovered: string[];
+  /** Number of the generation that judges, decimal; it never comes back. */
+  generation: string;
+  /** Cells of 64 bytes that the generation takes, and bytes of all maps as the kernel counts them. */
+  cells: number;
+  memoryBytes: number;
+  /** A change that still waits for its confirmation goes back at this time; ISO 8601, host's clock. */
+  revertsAt?: string;
+}
+
+export interface AddressSetStatus {
+  networks: number;
+  /** Spec ids of the policies that name it. */
+  usedBy: string[];
+}
