@@ -17,6 +17,9 @@ import { cgroupRoot } from "./netns-host.js";
 /** How long the kernel may take to free BPF objects and namespaces: RCU grace periods and workqueues. */
 const graceSeconds = 5;
 
+/** iproute2 mounts it on itself at its first `ip netns add` after a boot (ip/ipnetns.c), and leaves it so. */
+const namespaceDirectory = "/run/netns";
+
 /** In the environment of every process that the tests start. */
 const marker = "PULUMI_EBPF_TEST_RUN";
 const registration = `/run/pulumi-ebpf-test.${process.pid}`;
@@ -62,7 +65,8 @@ async function inventory(): Promise<Set<string>> {
     cgroup: directories(cgroupRoot(), new RegExp(`^${prefix}`)),
     mount: readFileSync("/proc/self/mounts", "utf8")
       .split("\n")
-      .map((line) => line.split(" ")[1] ?? ""),
+      .map((line) => line.split(" ")[1] ?? "")
+      .filter((point) => point !== namespaceDirectory),
     "temporary directory": directories(tmpdir(), /^pulumi-ebpf-/),
     "BPF program": await names(["bpftool", "-j", "prog", "list"], (row) => `${row["id"]} ${row["name"]}`),
     "BPF map": await names(["bpftool", "-j", "map", "list"], (row) => `${row["id"]} ${row["name"]}`),
