@@ -43,6 +43,7 @@ export {
 export { changedCells, compile, type CompileOptions, type Generation, type Layout } from "./compile";
 export { track } from "./connections";
 export { evaluate } from "./evaluate";
+export { frameOf, type Wire } from "./frames";
 export { lookup } from "./lookup";
 export {
   type CheckedPolicy,

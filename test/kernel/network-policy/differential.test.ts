@@ -7,7 +7,7 @@ import { evaluate } from "../../../provider/network-policy/evaluate";
 import type { Evaluation, Packet, Tracked } from "../../../provider/network-policy/packet";
 import { closesEverything } from "../bpf/support";
 import { conversations, packets, unions } from "../../unit/network-policy/arbitrary";
-import { frameOf } from "./frames";
+import { frameOf } from "../../../provider/network-policy/frames";
 import { DataPlane, type Judged } from "./support";
 
 const all = process.env["EBPF_TEST_ALL"] === "1";

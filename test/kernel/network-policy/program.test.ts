@@ -5,7 +5,7 @@ import type { AppliedPolicy, AppliedRule } from "../../../provider/network-polic
 import { compile } from "../../../provider/network-policy/compile";
 import type { Packet } from "../../../provider/network-policy/packet";
 import { closesEverything, ip, pings, PrivateNetwork } from "../bpf/support";
-import { ethernet, frameOf, type Wire } from "./frames";
+import { ethernet, frameOf, type Wire } from "../../../provider/network-policy/frames";
 import { DataPlane } from "./support";
 
 const https: Packet = {

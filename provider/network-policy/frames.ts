@@ -1,7 +1,7 @@
-/** Packets of the evaluator as bytes on the wire. */
-import { parseAddress } from "../../../provider/btf";
-import type { Frame, Packet, PacketHeader } from "../../../provider/network-policy/packet";
-import { hasPorts, icmpQuery, isIcmp, protocolNumber } from "../../../provider/network-policy/protocols";
+/** Packets of the evaluator as bytes on the wire, for test-runs of the program. */
+import { parseAddress } from "../btf";
+import type { Frame, Packet, PacketHeader } from "./packet";
+import { hasPorts, icmpQuery, isIcmp, protocolNumber } from "./protocols";
 
 export interface Wire {
   /** Tags from the outermost on. */
