@@ -56,3 +56,14 @@ export {
   policySchema,
 } from "./model";
 export type { Connection, Evaluation, Frame, Packet, PacketHeader, Tracked, Verdict } from "./packet";
+export {
+  type CompiledRule,
+  type CompiledUnion,
+  compileUnion,
+  deserializeUnion,
+  serializeUnion,
+  type StoredBytes,
+  type UnionInput,
+  type UnionOptions,
+  type UnionPolicy,
+} from "./union";

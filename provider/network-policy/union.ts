@@ -1,14 +1,13 @@
 /**
- * The union of all policies that judge one set of interfaces, from chunks of text to the cells of a generation: the
- * agent's entry to the compiler. Chunks are named by digest, so what did not change need not be read again.
+ * The compiler as the agent calls it: policies as lists of chunks in, one generation out, with all that the next one
+ * needs to compile a change only.
  */
 import { EbpfError } from "../errors";
 import type { TextChunk } from "../protocol/policy";
-import { applyPolicy, type AppliedPolicy } from "./applied";
+import { applyPolicy, type AppliedPolicy, type RuleName } from "./applied";
 import { CELL_WORDS } from "./cells";
 import { changedCells, compile, type Layout } from "./compile";
-import type { CheckedPolicy } from "./model";
-import type { OrderedRule } from "./order";
+import { policySchema } from "./model";
 
 export interface UnionPolicy {
   /** `<project>/<stack>`. */
@@ -17,114 +16,188 @@ export interface UnionPolicy {
   mode: "enforce" | "audit";
   infrastructure: boolean;
   established: "recheck" | "keep";
+  /** Rules as canonical JSON, one a line. Absent: the policy says nothing about the direction. */
   ingress?: readonly TextChunk[];
   egress?: readonly TextChunk[];
-  /** Name of a set as rules write it → key in `UnionInput.sets`. */
+  /** Name of a set as rules write it → its key in `UnionInput.sets`. */
   sets: Readonly<Record<string, string>>;
 }
 
 export interface UnionInput {
   policies: readonly UnionPolicy[];
+  /** Networks of each set, one a line. */
   sets: Readonly<Record<string, readonly TextChunk[]>>;
-  /** Addresses of the host, without prefix. */
+  /** Addresses of the host, as text without prefix. */
   self: readonly string[];
-}
-
-export interface CompiledUnion {
-  number: bigint;
-  cells: Uint32Array;
-  rules: readonly OrderedRule[];
-  layout: Layout;
-  /** Some rule has the peer `self`. */
-  usesSelf: boolean;
-  /** Cells that differ from `before`, ascending; absent: compared with nothing, or laid out anew. */
-  changed?: readonly number[];
-  /** Counter slots whose rule is not the one that they had in `before`: zero them before this generation judges. */
-  fresh: readonly number[];
 }
 
 export interface UnionOptions {
   /** Never used before on the host. */
   number: bigint;
+  /** Stays as it is, whatever comes of the new generation. */
   before?: CompiledUnion;
   /** Most cells of 64 bytes. */
   limit?: number;
-  /** Bytes of a chunk. */
-  read(digest: string): Uint8Array;
+  /** The text of a chunk. Not called for chunks that `before` was compiled from. */
+  read(blob: string): Uint8Array;
 }
 
-/** Fails with `limit` when the tables would grow too large, with `invalid` for a set that the input lacks. */
+export interface CompiledRule {
+  id: RuleName;
+  action: "allow" | "deny";
+  mode: "enforce" | "audit";
+}
+
+export interface CompiledUnion {
+  readonly number: bigint;
+  readonly cells: Cells;
+  /** Cells that differ from those of `before`, ascending; absent when there was no `before`. */
+  readonly changed?: readonly number[];
+  /** Counters that are needed: one more than the highest slot. */
+  readonly slots: number;
+  /** Slots of rules that `before` did not have: zero their counters before the generation judges. */
+  readonly fresh: readonly number[];
+  /** Some rule has the peer `self`. */
+  readonly usesSelf: boolean;
+  /** The rule that counts in a slot. */
+  rule(slot: number): CompiledRule | undefined;
+}
+
+/** Where a serialised union lies: a file, read where it is needed as long as the union or one compiled from it is. */
+export interface StoredBytes {
+  size: number;
+  /** A copy that the reader may keep. */
+  read(offset: number, length: number): Uint8Array;
+}
+
+/** The cells of a generation, 16 words each. */
+export class Cells {
+  constructor(private readonly words: Uint32Array) {}
+
+  get count(): number {
+    return this.words.length / CELL_WORDS;
+  }
+
+  /** A copy of `count` cells. */
+  copy(cell: number, count = 1): Uint32Array {
+    return this.words.slice(cell * CELL_WORDS, (cell + count) * CELL_WORDS);
+  }
+
+  /** Numbers of the cells that differ from those of an earlier generation, or that it did not have; ascending. */
+  changedSince(earlier: Cells): number[] {
+    return changedCells(earlier.words, this.words).filter((cell) => cell < this.count);
+  }
+
+  /** All words in one array. */
+  flat(): Uint32Array {
+    return this.words;
+  }
+}
+
+interface State {
+  number: string;
+  layout: Layout;
+  rules: [slot: number, rule: CompiledRule][];
+  changed?: readonly number[];
+  slots: number;
+  fresh: readonly number[];
+  usesSelf: boolean;
+}
+
+class Union implements CompiledUnion {
+  readonly number: bigint;
+  readonly changed?: readonly number[];
+  readonly slots: number;
+  readonly fresh: readonly number[];
+  readonly usesSelf: boolean;
+  private readonly rules: Map<number, CompiledRule>;
+
+  constructor(
+    readonly state: State,
+    readonly cells: Cells,
+  ) {
+    this.number = BigInt(state.number);
+    if (state.changed !== undefined) this.changed = state.changed;
+    this.slots = state.slots;
+    this.fresh = state.fresh;
+    this.usesSelf = state.usesSelf;
+    this.rules = new Map(state.rules);
+  }
+
+  rule(slot: number): CompiledRule | undefined {
+    return this.rules.get(slot);
+  }
+}
+
 export function compileUnion(
-  input: UnionInput,
+  { policies, sets, self }: UnionInput,
   { number, before, limit, read }: UnionOptions,
 ): CompiledUnion {
+  const earlier = before as Union | undefined;
   const lines = (chunks: readonly TextChunk[]) =>
-    chunks.flatMap(({ blob }) => Buffer.from(read(blob)).toString("utf8").split("\n").slice(0, -1));
-  const networks = new Map(Object.entries(input.sets).map(([key, chunks]) => [key, lines(chunks)]));
+    chunks.flatMap(({ blob }) => Buffer.from(read(blob)).toString("utf8").split("\n").filter(Boolean));
+  const networks = new Map(Object.entries(sets).map(([key, chunks]) => [key, lines(chunks)]));
   let usesSelf = false;
-  const policies = input.policies.map((policy): AppliedPolicy => {
-    const { stack, name, mode, infrastructure, established } = policy;
+  const applied = policies.map(({ stack, name, sets: named, ingress, egress, ...rest }): AppliedPolicy => {
     const rules = (chunks: readonly TextChunk[]) => lines(chunks).map((line) => JSON.parse(line) as unknown);
-    const checked = {
-      ...{ mode, infrastructure, established },
-      ...(policy.ingress === undefined ? {} : { ingress: rules(policy.ingress) }),
-      ...(policy.egress === undefined ? {} : { egress: rules(policy.egress) }),
-    } as CheckedPolicy;
+    const policy = policySchema.parse({
+      ...rest,
+      ...(ingress === undefined ? {} : { ingress: rules(ingress) }),
+      ...(egress === undefined ? {} : { egress: rules(egress) }),
+    });
     usesSelf ||=
-      (checked.ingress ?? []).some(({ from = [] }) => from.some(({ self }) => self === true)) ||
-      (checked.egress ?? []).some(({ to = [] }) => to.some(({ self }) => self === true));
-    const sets = new Map(
-      Object.entries(policy.sets).flatMap(([used, key]) => {
-        const known = networks.get(key);
-        return known === undefined ? [] : [[used, known] as const];
-      }),
-    );
-    const applied = applyPolicy({ stack, name }, checked, { sets, self: input.self });
-    if ("policy" in applied) return applied.policy;
-    const { problems } = applied;
-    throw new EbpfError(
-      "invalid",
-      `compile policy ${stack} ${name}: ${problems[0]!.reason}`,
-      {},
-      { problems },
-    );
+      (policy.ingress ?? []).some(({ from = [] }) => from.some((peer) => peer.self === true)) ||
+      (policy.egress ?? []).some(({ to = [] }) => to.some((peer) => peer.self === true));
+    const own = Object.entries(named).map(([as, key]) => [as, networks.get(key) ?? []] as const);
+    const result = applyPolicy({ stack, name }, policy, { sets: new Map(own), self });
+    if ("policy" in result) return result.policy;
+    const problems = result.problems.map(({ property, reason }) => `${property}: ${reason}`).join("; ");
+    throw new EbpfError("invalid", `compile ${stack} ${name}: ${problems}`, {}, result);
   });
-  const { cells, rules, layout } = compile(policies, {
+  const generation = compile(applied, {
     number,
-    ...(before === undefined ? {} : { before }),
+    ...(earlier === undefined
+      ? {}
+      : { before: { cells: earlier.cells.flat(), layout: earlier.state.layout } }),
     ...(limit === undefined ? {} : { limit }),
   });
-  const known = before?.layout.places.rules ?? {};
-  return {
-    ...{ number, cells, rules, layout, usesSelf },
-    ...(before === undefined ? {} : { changed: changedCells(before.cells, cells) }),
-    fresh: Object.entries(layout.places.rules).flatMap(([key, [slot]]) =>
-      known[key]?.[0] === slot ? [] : [slot],
-    ),
+  const cells = new Cells(generation.cells);
+  const known = new Set(earlier?.state.rules.map(([slot]) => slot));
+  const retired = new Set(generation.layout.places.retired);
+  const slots = generation.rules.map(({ slot }) => slot);
+  const state: State = {
+    number: String(number),
+    layout: generation.layout,
+    rules: generation.rules.map(({ id, rule, mode, slot }) => [slot, { id, action: rule.action, mode }]),
+    ...(earlier === undefined ? {} : { changed: cells.changedSince(earlier.cells) }),
+    slots: Math.max(0, ...slots.map((slot) => slot + 1)),
+    fresh: slots.filter((slot) => !known.has(slot) || retired.has(slot)),
+    usesSelf,
   };
+  return new Union(state, cells);
 }
 
-const MAGIC = 0x4e504331;
-
-/** What `before` of a later process needs, in pieces of which most stay the same from one generation to the next. */
-export function serializeUnion({ number, cells, rules, layout, usesSelf }: CompiledUnion): Uint8Array[] {
-  const text = Buffer.from(JSON.stringify({ number: String(number), rules, layout, usesSelf }));
-  const head = Buffer.alloc(8);
-  head.writeUInt32LE(MAGIC, 0);
-  head.writeUInt32LE(text.length, 4);
-  return [head, text, Buffer.from(cells.buffer, cells.byteOffset, cells.byteLength)];
+/** What a file holds for `deserializeUnion`, or what is appended to a file that holds `since`. */
+export function serializeUnion(union: CompiledUnion, since?: CompiledUnion): Uint8Array[] {
+  const { state, cells } = union as Union;
+  void since; // the last union in a file is the one that counts
+  const words = cells.flat();
+  const text = Buffer.from(JSON.stringify(state));
+  const sizes = new Uint32Array([words.byteLength, text.length]);
+  return [
+    new Uint8Array(words.buffer, words.byteOffset, words.byteLength),
+    text,
+    new Uint8Array(sizes.buffer),
+  ];
 }
 
-/** The pieces joined; `undefined` for what another version wrote. */
-export function deserializeUnion(bytes: Buffer): CompiledUnion | undefined {
-  if (bytes.length < 8 || bytes.readUInt32LE(0) !== MAGIC) return undefined;
-  const end = 8 + bytes.readUInt32LE(4);
-  const rest = bytes.length - end;
-  if (rest <= 0 || rest % (CELL_WORDS * 4) !== 0) return undefined;
-  const { number, ...parts } = JSON.parse(bytes.toString("utf8", 8, end)) as Omit<CompiledUnion, "number"> & {
-    number: string;
-  };
-  const cells = new Uint32Array(rest / 4);
-  Buffer.from(cells.buffer).set(bytes.subarray(end));
-  return { ...parts, number: BigInt(number), cells, fresh: [] };
+/** Undefined when the file is cut short, or of another version: compile from nothing then. */
+export function deserializeUnion({ size, read }: StoredBytes): CompiledUnion | undefined {
+  if (size < 8) return undefined;
+  const sizes = Buffer.from(read(size - 8, 8));
+  const [words, text] = [sizes.readUInt32LE(0), sizes.readUInt32LE(4)];
+  if (words + text + 8 > size) return undefined;
+  const state = JSON.parse(Buffer.from(read(size - 8 - text, text)).toString("utf8")) as State;
+  const cells = Uint8Array.from(read(size - 8 - text - words, words));
+  return new Union(state, new Cells(new Uint32Array(cells.buffer)));
 }
