@@ -46,6 +46,7 @@ for user in deploy guest; do mkdir -p "/run/home/$user"; chown "$user:$user" "/r
 cp /proc/sys/kernel/random/uuid /run/host/boot_id
 mount --bind /run/host/boot_id /proc/sys/kernel/random/boot_id
 /usr/sbin/sshd -f /etc/ssh/sshd_config_host -E /run/host/sshd.log
+until [ -s /run/host/sshd.pid ]; do sleep 0.01; done # it listens
 echo "$pid"
 # bash reaps what the sessions leave behind
 while read -r _; do :; done

@@ -170,8 +170,9 @@ export class NetnsHost implements TestHost {
     await this.killSshd("listener sessions");
   }
 
+  /** Resolves when sshd listens. */
   async start(): Promise<void> {
-    await this.exec(["/usr/sbin/sshd", "-f", "/etc/ssh/sshd_config_host", "-E", "/run/host/sshd.log"]);
+    await this.exec(["sh", "-c", startSshd, "/run/host/sshd.pid"]);
   }
 
   /** Every open SSH connection ends; new ones are accepted. */
@@ -263,8 +264,7 @@ export class NetnsHost implements TestHost {
 
   /** A second sshd of the same configuration on another port; ends with `stop`. */
   async listenOn(port: number): Promise<void> {
-    const options = ["-f", "/etc/ssh/sshd_config_host", "-p", String(port), "-o", "PidFile=none"];
-    await this.exec(["/usr/sbin/sshd", ...options, "-E", "/run/host/sshd.log"]);
+    await this.exec(["sh", "-c", startSshd, `/run/host/sshd-${port}.pid`, "-p", String(port)]);
   }
 
   /** The first sshd stops to listen; sessions and other listeners go on. */
@@ -277,14 +277,26 @@ export class NetnsHost implements TestHost {
   }
 }
 
-/** $0: `listener`, `sessions` or both. A session's process is any sshd that is not the listener. */
+/** $0: the pid file, which sshd writes when it listens, in the background; then options. */
+const startSshd = `
+rm -f $0
+/usr/sbin/sshd -f /etc/ssh/sshd_config_host -E /run/host/sshd.log -o PidFile=$0 "$@"
+until [ -s $0 ]; do sleep 0.01; done`;
+
+/**
+ * $0: `listener`, `sessions` or both. A session's process is any sshd that is not the listener. Waits for their end:
+ * until then a listener's port is taken.
+ */
 const killSshd = `
 listener=$(cat /run/host/sshd.pid)
 for process in /proc/[0-9]*; do
   pid=\${process#/proc/}
   [[ $(readlink $process/exe) == */sshd* ]] || continue
   role=sessions; [ $pid != $listener ] || role=listener
-  [[ $0 != *$role* ]] || kill -KILL $pid
+  [[ $0 != *$role* ]] || { kill -KILL $pid; killed+=" $pid"; }
+done 2>/dev/null
+for pid in $killed; do
+  while grep -q '^State:.[^ZX]' /proc/$pid/status; do sleep 0.01; done
 done 2>/dev/null
 true`;
 

@@ -105,16 +105,15 @@ describe("session", function () {
 
     it("dials once, for so many seconds, when asked; a patient caller dials on", async () => {
       await suite.host.stop();
+      const impatient = failure(suite.pool.open(suite.host.connection, { singleDialSeconds: 1 }));
+      const patient = suite.pool.open(suite.host.connection);
       try {
-        const impatient = failure(suite.pool.open(suite.host.connection, { singleDialSeconds: 1 }));
-        const patient = suite.pool.open(suite.host.connection);
         const error = await impatient;
         assert.ok(EbpfError.is(error, "transport") && error.details.phase === "dial");
-        await suite.host.start();
-        await patient;
       } finally {
-        await suite.host.start().catch(() => {});
+        await suite.host.start();
       }
+      await patient;
     });
 
     it("opens more sessions than it keeps alive, all at once and without a call on any", async () => {
@@ -148,8 +147,7 @@ describe("session", function () {
         for (const perDialTimeout of [11, 12, 13]) {
           sessions.push(await small.open({ ...suite.host.connection, perDialTimeout }));
         }
-        await new Promise((done) => setTimeout(done, 500));
-        assert.equal(await alive(), 2);
+        await eventually("the first agent ends", async () => (await alive()) === 2);
         const [first, , third] = sessions.map(({ hello }) => hello.pid);
         assert.deepEqual(await sessions[0]!.call("blob.has", { digests: ["a"] }), ["a"]);
         assert.notEqual(sessions[0]!.hello.pid, first);

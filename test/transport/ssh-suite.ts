@@ -57,10 +57,10 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Asks again until it is so, at most 5 s. */
+/** Asks again until it is so, at most 25 s. */
 export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (let i = 0; !(await holds()); i++) {
-    assert.ok(i < 50, `${what}: not within 5 s`);
+    assert.ok(i < 250, `${what}: not within 25 s`);
     await new Promise((done) => setTimeout(done, 100));
   }
 }
