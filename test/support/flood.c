@@ -99,6 +99,7 @@ static int receive_packets(char **arg)
 	struct mmsghdr messages[BATCH];
 	struct iovec vectors[BATCH];
 	uint64_t received = 0, duplicates = 0, first = 0, last = 0, gap = 0, longest = 0;
+	int silent = 0; /* waits in a row that brought nothing */
 	int size = 64 << 20, one = 1, fd = socket(AF_INET6, SOCK_DGRAM, 0);
 	double reported = now();
 
@@ -116,6 +117,7 @@ static int receive_packets(char **arg)
 	for (;;) {
 		int count = recvmmsg(fd, messages, BATCH, MSG_WAITFORONE, NULL);
 
+		silent = count > 0 ? 0 : silent + 1;
 		for (int i = 0; i < count; i++) {
 			uint64_t n = payload[i][0];
 
@@ -134,8 +136,8 @@ static int receive_packets(char **arg)
 			reported = now();
 			printf("{\"packets\":%llu}\n", (unsigned long long)received);
 			fflush(stdout);
-			/* what is queued already still counts */
-			if (count <= 0 && stdin_closed())
+			/* what is queued already, or on its way, still counts */
+			if (silent >= 4 && stdin_closed())
 				break;
 		}
 	}
