@@ -1,6 +1,6 @@
 /**
  * The agent's process: `agent serve` speaks RPC on stdin and stdout, `agent restore` brings everything back after a
- * reboot, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
+ * reboot, `agent revert <spec id>` takes a change back that nobody confirmed, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
  */
 import { Duplex } from "node:stream";
 import { memlockLimit, setMemlockLimit } from "../bpf";
@@ -10,9 +10,9 @@ import { serve } from "../protocol/rpc";
 import { leaveSessionCgroup } from "./cgroup2";
 import { Host } from "./host";
 import { probe } from "./probe";
-import { agentDigest, openSession } from "./session";
+import { agentDigest, openSession, silent } from "./session";
 
-async function main(command: string | undefined): Promise<number> {
+async function main([command, ...rest]: string[]): Promise<number> {
   switch (command) {
     case "serve": {
       raiseMemlock();
@@ -26,10 +26,7 @@ async function main(command: string | undefined): Promise<number> {
       raiseMemlock();
       leaveSessionCgroup();
       const session = openSession(new Host());
-      const results = await session.handlers.restore(
-        {},
-        { signal: new AbortController().signal, progress: () => undefined },
-      );
+      const results = await session.handlers.restore({}, silent);
       await session.close();
       process.stdout.write(`${JSON.stringify(results)}\n`);
       for (const { id, notes = [], error } of results) {
@@ -38,6 +35,16 @@ async function main(command: string | undefined): Promise<number> {
       }
       return results.every(({ restored }) => restored) ? 0 : 1;
     }
+    case "revert": {
+      const [id] = rest;
+      if (id === undefined) return usage();
+      raiseMemlock();
+      leaveSessionCgroup();
+      const session = openSession(new Host());
+      await session.goBack(id);
+      await session.close();
+      return 0;
+    }
     case "probe":
       process.stdout.write(`${JSON.stringify(probe(new Host()))}\n`);
       return 0;
@@ -45,9 +52,13 @@ async function main(command: string | undefined): Promise<number> {
       process.stdout.write(`${agentDigest()} protocol ${PROTOCOL_VERSION}\n`);
       return 0;
     default:
-      log("usage: agent serve | agent restore | agent probe | agent --version");
-      return 2;
+      return usage();
   }
+}
+
+function usage(): number {
+  log("usage: agent serve | agent restore | agent revert SPEC | agent probe | agent --version");
+  return 2;
 }
 
 /** Kernels before 5.11 count maps and programs against it. What cannot be raised is told when a load fails. */
@@ -65,7 +76,7 @@ function log(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-main(process.argv[2]).then(
+main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {
     log(EbpfError.from(error).render());

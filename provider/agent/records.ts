@@ -41,6 +41,10 @@ export interface Record {
   links: { [link: string]: LinkRecord };
   /** What was here before this Spec, to roll back to; `null`: nothing. Absent: nobody asked to keep it. */
   previous?: Generation | null;
+  /** Present until it is confirmed. */
+  unconfirmed?: Unconfirmed;
+  /** When a change of it went back, because nobody confirmed it; ISO 8601. Absent after the next apply. */
+  wentBackAt?: string;
   /** To be removed as soon as no other Record refers to it. */
   leaving?: true;
 }
@@ -49,6 +53,17 @@ export interface Record {
 export interface Generation {
   spec: Spec;
   inputs: unknown;
+}
+
+/** A change that goes back to `previous` unless it is confirmed in time. */
+export interface Unconfirmed {
+  withinSeconds: number;
+  /** ISO 8601; from the commit on. */
+  until: string;
+  /** The process group that waits for it; see revert-timer.ts. */
+  timer: number;
+  /** Why it could not go back. */
+  obstacle?: string;
 }
 
 export interface ProgramRecord {

@@ -6,10 +6,17 @@ import type { Status } from "../protocol/status";
 import type { Host } from "./host";
 import type { Record } from "./records";
 
+/** How a Spec comes back. */
+export interface Restorer {
+  apply(params: ApplyParams): Promise<Status>;
+  /** To the version before the recorded one, which was never confirmed. */
+  goBack(id: string): Promise<boolean>;
+}
+
 export async function restore(
   host: Host,
   ids: string[] | undefined,
-  apply: (params: ApplyParams) => Promise<Status>,
+  { apply, goBack }: Restorer,
 ): Promise<RestoreResult[]> {
   const results: RestoreResult[] = [];
   const records = new Map<string, Record>();
@@ -29,15 +36,29 @@ export async function restore(
     });
     results.push({ id, restored: false, error: error.toWire() });
   }
-  for (const { spec, inputs, incarnation } of inOrder(records)) {
+  for (const { spec, inputs, incarnation, unconfirmed, bootId } of inOrder(records)) {
     try {
-      const { notes } = await apply({ spec, inputs, incarnation });
+      const { notes } =
+        unconfirmed === undefined
+          ? await apply({ spec, inputs, incarnation })
+          : { notes: await restoreUnconfirmed(spec.id, bootId === host.bootId, goBack) };
       results.push({ id: spec.id, restored: true, ...(notes.length === 0 ? {} : { notes }) });
     } catch (error) {
       results.push({ id: spec.id, restored: false, error: EbpfError.from(error).toWire() });
     }
   }
   return results;
+}
+
+/** A reboot is no confirmation. Within the boot its clock runs. */
+async function restoreUnconfirmed(
+  id: string,
+  sameBoot: boolean,
+  goBack: Restorer["goBack"],
+): Promise<string[]> {
+  if (sameBoot) return ["waits to be confirmed: left as it is"];
+  await goBack(id);
+  return ["was not confirmed before the boot: went back to what was there before"];
 }
 
 /** What is referred to comes first; a circle is cut where it was entered. */

@@ -28,6 +28,7 @@ import { queryHook } from "./queries/hook";
 import { showMap } from "./queries/map";
 import { showProgram } from "./queries/program";
 import { apply } from "./reconcile/apply";
+import { confirm, goBack } from "./reconcile/confirm";
 import { withHandles } from "./reconcile/handles";
 import type { Report } from "./reconcile/map-contents";
 import { observe } from "./reconcile/observe";
@@ -35,12 +36,15 @@ import { finishRemoval, remove, takeOff } from "./reconcile/remove";
 import { openProgram } from "./reconcile/resolve";
 import { rollBack } from "./reconcile/roll-back";
 import { recover } from "./reconcile/transaction";
+import { stopClock } from "./reconcile/unconfirmed";
 import { referencesOf } from "./references";
 import { restore } from "./restore";
 import { runCommand } from "./run";
 
 export interface Session {
   handlers: Handlers;
+  /** At the deadline of a change: back to what was before it, unless it was confirmed. */
+  goBack(id: string): Promise<void>;
   /** At the end of the connection: what was sent but never applied goes. */
   close(): Promise<void>;
 }
@@ -50,6 +54,7 @@ export function openSession(host: Host): Session {
     hello: ({ protocol }) => hello(host, protocol),
     plan: (params) => plan(host, params),
     apply: (params, context) => applyAlone(host, params, context),
+    confirm: (params, context) => alone(host, "apply", params.id, context, () => confirm(host, params)),
     observe: ({ id }) => observe(host, id),
     remove: (params, context) => removeAlone(host, params, context),
     rollBack: (params, context) => rollBackAlone(host, params, context),
@@ -64,14 +69,24 @@ export function openSession(host: Host): Session {
     probe: () => probe(host),
     testRun: (params) => testRun(host, params),
     restore: ({ ids }, context) =>
-      restore(host, ids, (params) => applyAlone(host, params, context, "restore")),
+      restore(host, ids, {
+        apply: (params) => applyAlone(host, params, context, "restore"),
+        goBack: (id) => goBackAlone(host, id, context, true),
+      }),
     "program.show": ({ program }) => showProgram(host, program),
     "map.show": ({ map }) => showMap(host, map),
     "entries.read": (params) => readEntries(host, params),
     "hook.query": (place) => queryHook(host, place),
   };
-  return { handlers: explained(handlers), close: () => close(host) };
+  return {
+    handlers: explained(handlers),
+    goBack: async (id) => void (await goBackAlone(host, id, silent)),
+    close: () => close(host),
+  };
 }
+
+/** A call that nobody listens to. */
+export const silent: CallContext = { signal: new AbortController().signal, progress: () => undefined };
 
 /** Each error leaves in a code that a user can act on. */
 function explained(handlers: Handlers): Handlers {
@@ -125,6 +140,7 @@ function applyAlone(
     const after = host.records.read(id);
     if (before === null || after === null || before.appliedAt !== after.appliedAt)
       host.references.update(id, after, held.sequence);
+    stopClock(before);
     host.blobs.release(referencesOf(params.spec, host.blobs).blobs);
     if (before !== null && before.specDigest !== status.specDigest) collectBlobs(host);
     return status;
@@ -133,8 +149,10 @@ function applyAlone(
 
 function removeAlone(host: Host, params: RemoveParams, context: CallContext) {
   return alone(host, "remove", params.id, context, async (held, report) => {
+    const before = host.records.read(params.id);
     const result = await remove(host, params, report);
     if (result.removed) {
+      stopClock(before);
       host.references.update(params.id, host.records.read(params.id), held.sequence);
       // what only it referred to may have waited to go too
       for (let next = host.references.nextLeaving(); next; next = host.references.nextLeaving()) {
@@ -152,12 +170,25 @@ function removeAlone(host: Host, params: RemoveParams, context: CallContext) {
 
 function rollBackAlone(host: Host, params: RollBackParams, context: CallContext): Promise<RollBackResult> {
   return alone(host, "apply", params.id, context, async (held, report) => {
+    const before = host.records.read(params.id);
     const result = await rollBack(host, params, report);
     if (result.rolledBack) {
+      stopClock(before);
       host.references.update(params.id, host.records.read(params.id), held.sequence);
       collectBlobs(host);
     }
     return result;
+  });
+}
+
+function goBackAlone(host: Host, id: string, context: CallContext, boot = false): Promise<boolean> {
+  return alone(host, boot ? "restore" : "apply", id, context, async (held, report) => {
+    const went = await goBack(host, id, report, boot);
+    if (went) {
+      host.references.update(id, host.records.read(id), held.sequence);
+      collectBlobs(host);
+    }
+    return went;
   });
 }
 
@@ -177,7 +208,7 @@ function alone<T>(
   verb: "apply" | "remove" | "restore",
   id: string,
   { signal, progress }: CallContext,
-  work: (held: Held, report: Report) => Promise<T>,
+  work: (held: Held, report: Report) => Promise<T> | T,
 ): Promise<T> {
   host.prepare();
   const report: Report = (message, done, total) => {

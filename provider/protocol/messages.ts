@@ -24,6 +24,8 @@ export interface AgentVerbs {
   hello(params: HelloParams): HelloResult;
   plan(params: PlanParams): PlanResult;
   apply(params: ApplyParams): Status;
+  /** To be called over a connection that was dialled after the apply. */
+  confirm(params: ConfirmParams): ConfirmResult;
   /** `null`: no Record and no pin. */
   observe(params: { id: string }): ObserveResult | null;
   remove(params: RemoveParams): RemoveResult;
@@ -105,6 +107,24 @@ export interface ApplyParams {
   incarnation: string;
   /** Keeps the Spec that was there before, with its blobs, until an apply of another one without this. */
   keepPrevious?: boolean;
+  /**
+   * A change goes back to what was there before, unless `confirm` is called in time; `revertsAt` of the Status says
+   * until when. Nothing waits where nothing changes: the same Spec once more, or its repair.
+   */
+  confirm?: { withinSeconds: number };
+}
+
+export interface ConfirmParams {
+  id: string;
+  incarnation: string;
+  /** What is to stay: a Record of another Spec is left as it is. */
+  specDigest: string;
+}
+
+export interface ConfirmResult {
+  confirmed: boolean;
+  /** Why not. */
+  reason?: string;
 }
 
 export interface ObserveResult {

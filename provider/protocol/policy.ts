@@ -90,8 +90,6 @@ export interface PolicyStatus {
   /** Cells of 64 bytes that the generation takes, and bytes of all maps as the kernel counts them. */
   cells: number;
   memoryBytes: number;
-  /** A change that still waits for its confirmation goes back at this time; ISO 8601, host's clock. */
-  revertsAt?: string;
 }
 
 export interface AddressSetStatus {

@@ -15,6 +15,8 @@ export interface Status {
   links: Record<string, LinkStatus>;
   policy?: PolicyStatus;
   addressSet?: AddressSetStatus;
+  /** A change that still waits for its confirmation goes back at this time; ISO 8601, host's clock. */
+  revertsAt?: string;
   /** Record against kernel. Empty: all is as applied. */
   drift: DriftItem[];
   /** What the apply had to say: a gap, a mode that was chosen, entries that migration lost. Empty in `observe`. */
@@ -72,6 +74,7 @@ export type DriftCode =
   | "global-changed"
   | "pin-missing"
   | "map-replaced"
+  | "unconfirmed"
   | "policy-changed"
   | "bypassable"
   | "incomplete"

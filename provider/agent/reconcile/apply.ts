@@ -16,6 +16,7 @@ import { statusOf } from "./observe";
 import { prepare } from "./prepare";
 import type { Preparation } from "./preparation";
 import { transact } from "./transaction";
+import { markOf, startClock, timerFor } from "./unconfirmed";
 
 /** The caller holds the host's lock, and recovered what the Spec's last verb may have left. */
 export async function apply(host: Host, params: ApplyParams, report: Report): Promise<Status> {
@@ -24,10 +25,12 @@ export async function apply(host: Host, params: ApplyParams, report: Report): Pr
   const specDigest = digestOf(spec);
   if (record !== null && record.specDigest === specDigest && record.bootId === host.bootId) {
     const status = await statusOf(host, record);
-    if (status.drift.length === 0) return restate(host, record, params, status);
+    if (status.drift.every(({ code }) => code === "unconfirmed"))
+      return restate(host, record, params, status);
   }
   return withHandles(async (handles) => {
     const preparation = await prepareOrFail(host, handles, spec, record, report);
+    const timer = await timerFor(record, specDigest, params);
     const next: Record = {
       format: RECORD_FORMAT,
       id: spec.id,
@@ -42,6 +45,7 @@ export async function apply(host: Host, params: ApplyParams, report: Report): Pr
       maps: recordsOf(preparation.maps),
       links: preparation.links,
       ...previousOf(record, specDigest, params),
+      ...markOf(timer, params),
     };
     const { changes, snapshots, notes, revision } = preparation;
     const work = {
@@ -57,42 +61,60 @@ export async function apply(host: Host, params: ApplyParams, report: Report): Pr
       report,
     };
     const actions = actionsOf(preparation);
-    await transact(work, {
-      format: INTENT_FORMAT,
-      id: spec.id,
-      verb: "apply",
-      from: record?.revision ?? 0,
-      to: revision,
-      actions,
-    });
+    try {
+      await transact(work, {
+        format: INTENT_FORMAT,
+        id: spec.id,
+        verb: "apply",
+        from: record?.revision ?? 0,
+        to: revision,
+        actions,
+      });
+    } catch (error) {
+      timer?.stop();
+      throw error;
+    }
+    timer?.start();
     clearDriftMark(host.roots, spec.id);
     return statusOf(host, next, notes, { written: true });
   });
 }
 
 /** All is as declared; only what the Record says of the operator may be new. */
-function restate(host: Host, record: Record, { inputs, incarnation }: ApplyParams, status: Status): Status {
+async function restate(host: Host, record: Record, params: ApplyParams, status: Status): Promise<Status> {
+  const { inputs, incarnation } = params;
+  const { leaving, unconfirmed, wentBackAt, ...staying } = record;
   if (
     record.incarnation === incarnation &&
-    record.leaving === undefined &&
+    [leaving, unconfirmed, wentBackAt].every((mark) => mark === undefined) &&
     canonicalJson(record.inputs ?? null) === canonicalJson(inputs ?? null)
   )
     return status;
-  const { leaving: _leaving, ...staying } = record;
-  host.records.write({ ...staying, inputs, incarnation, appliedAt: new Date().toISOString() });
-  return { ...status, incarnation };
+  const timer = await timerFor(record, record.specDigest, params);
+  const next = {
+    ...staying,
+    inputs,
+    incarnation,
+    appliedAt: new Date().toISOString(),
+    ...markOf(timer, params),
+  };
+  startClock(next);
+  host.records.write(next);
+  timer?.start();
+  return statusOf(host, next);
 }
 
-/** The same Spec once more, after a reboot or drift, is no new generation. */
+/** The same Spec once more, after a reboot or drift, is no new generation; what was never confirmed is none either. */
 function previousOf(
   record: Record | null,
   specDigest: string,
-  { keepPrevious }: ApplyParams,
+  { keepPrevious, confirm }: ApplyParams,
 ): Pick<Record, "previous"> {
-  if (record?.specDigest === specDigest) {
-    return record.previous === undefined ? {} : { previous: record.previous };
+  const keeps = keepPrevious === true || confirm !== undefined;
+  if (record?.specDigest === specDigest || (keeps && record?.unconfirmed !== undefined)) {
+    return record!.previous === undefined ? {} : { previous: record!.previous };
   }
-  if (keepPrevious !== true) return {};
+  if (!keeps) return {};
   return { previous: record === null ? null : { spec: record.spec, inputs: record.inputs } };
 }
 

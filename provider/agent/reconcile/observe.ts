@@ -17,6 +17,7 @@ import { globalsStand } from "./objects";
 import { observeEntries } from "./observe-entries";
 import { appliedHook } from "./prepare-links";
 import { openProgram } from "./resolve";
+import { confirmDrift } from "./unconfirmed";
 
 /** How often a look is repeated while some other Spec is being applied, and the pause between. */
 const MOST_LOOKS = 50;
@@ -75,6 +76,8 @@ export function statusOf(
   return withHandles((handles) => {
     const { id, incarnation, revision, specDigest } = record;
     const status = { ...emptyStatus(id, incarnation, revision, specDigest), notes };
+    if (record.unconfirmed !== undefined) status.revertsAt = record.unconfirmed.until;
+    status.drift.push(...confirmDrift(record));
     const actual = openActual(host, record, handles);
     const intent = readIntent(host.roots, id);
     if (intent?.mixed !== undefined) {

@@ -15,6 +15,7 @@ import type { Handles } from "./handles";
 import type { Report } from "./map-contents";
 import { copyAgain } from "./migrate";
 import type { RowTable } from "./row-table";
+import { startClock } from "./unconfirmed";
 
 /** One transaction at work. */
 export interface Work {
@@ -90,6 +91,7 @@ export async function perform(work: Work, action: Action): Promise<void> {
       return;
     }
     case "store-record":
+      startClock(work.record!);
       return host.records.write(work.record!);
     case "delete-record":
       return host.records.delete(id);
