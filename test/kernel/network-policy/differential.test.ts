@@ -8,7 +8,7 @@ import type { Evaluation, Packet, Tracked } from "../../../provider/network-poli
 import { closesEverything } from "../bpf/support";
 import { conversations, packets, unions } from "../../unit/network-policy/arbitrary";
 import { frameOf } from "../../../provider/network-policy/frames";
-import { DataPlane, type Judged } from "./support";
+import { DataPlane, type Judged } from "../../support/data-plane";
 
 const all = process.env["EBPF_TEST_ALL"] === "1";
 const UNIONS = all ? 1000 : 60;

@@ -6,7 +6,7 @@ import { compile } from "../../../provider/network-policy/compile";
 import type { Packet } from "../../../provider/network-policy/packet";
 import { closesEverything, ip, pings, PrivateNetwork } from "../bpf/support";
 import { ethernet, frameOf, type Wire } from "../../../provider/network-policy/frames";
-import { DataPlane } from "./support";
+import { DataPlane } from "../../support/data-plane";
 
 const https: Packet = {
   ...{ direction: "ingress", source: "192.0.2.9", destination: "198.51.100.1" },

@@ -1,15 +1,18 @@
 /** The data plane in the kernel, run by BPF_PROG_TEST_RUN: it is attached nowhere. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { BpfObject, MapCreateFlag, MapHandle, type ProgramHandle } from "../../../provider/bpf";
-import { readObject } from "../../../provider/btf";
-import type { Direction } from "../../../provider/network-policy/applied";
-import { CELL_WORDS, SLOT } from "../../../provider/network-policy/cells";
-import type { Generation } from "../../../provider/network-policy/compile";
-import type { Reason } from "../../../provider/network-policy/packet";
+import { BpfObject, MapCreateFlag, MapHandle, type ProgramHandle } from "../../provider/bpf";
+import { readObject } from "../../provider/btf";
+import type { Direction } from "../../provider/network-policy/applied";
+import { CELL_WORDS, SLOT } from "../../provider/network-policy/cells";
+import type { Generation } from "../../provider/network-policy/compile";
+import type { Reason } from "../../provider/network-policy/packet";
 
 /** As `npm run build` makes it, and the package ships it. */
-const OBJECT = path.resolve(__dirname, "../../../dist/provider/modules/network-policy/network-policy.bpf.o");
+export const OBJECT = path.resolve(
+  __dirname,
+  "../../dist/provider/modules/network-policy/network-policy.bpf.o",
+);
 
 const REASONS: (Reason | "broken")[] = [
   "rule",
@@ -36,6 +39,9 @@ export interface Settings {
   policy_id?: number;
   link_header?: number;
   counter_shards?: number;
+  /** 1 (default): `judge` reads the verdict. */
+  explain?: number;
+  clock_jiffies?: number;
   /** In ns, in the order of enum timeout. */
   timeouts?: bigint[];
 }
@@ -46,6 +52,18 @@ type Entrypoint = (typeof PROGRAMS)[number];
 /** Of maps that two loads share. */
 export type Shared = Partial<Record<"half_open" | "established" | "fragments", MapHandle>>;
 
+export interface Load {
+  /** Slots of counters. */
+  rules?: number;
+  /** Entries of both tables; null: as the object has it. Default 4096. */
+  flows?: number | null;
+  shared?: Shared;
+  /** Path of the object. */
+  object?: string;
+}
+
+const TABLES = ["half_open", "established"] as const;
+
 export class DataPlane implements Disposable {
   private readonly programs = new Map<Entrypoint, ProgramHandle>();
   private readonly maps = new Map<string, MapHandle>();
@@ -53,28 +71,15 @@ export class DataPlane implements Disposable {
 
   constructor(
     settings: Settings = {},
-    { rules = 256, flows = 4096, shared = {} }: { rules?: number; flows?: number; shared?: Shared } = {},
+    { rules = 256, flows = 4096, shared = {}, object: file = OBJECT }: Load = {},
   ) {
-    const bytes = readFileSync(OBJECT);
-    const { globals } = readObject(bytes);
+    const bytes = readFileSync(file);
     using object = BpfObject.open(bytes, { name: "policy" });
-    const set = (name: string, value: bigint, index = 0) => {
-      const { offset, size, type } = globals[name]!;
-      const width = name === "timeouts" ? 8 : size;
-      const buffer = Buffer.alloc(8);
-      buffer.writeBigUInt64LE(value);
-      if (type === undefined) throw new Error(`no type of ${name}`);
-      object.map(".rodata").setInitialValue(offset + index * width, buffer.subarray(0, width));
-    };
-    set("explain", 1n);
-    for (const name of ["policy_id", "link_header", "counter_shards"] as const) {
-      if (settings[name] !== undefined) set(name, BigInt(settings[name]));
-    }
-    settings.timeouts?.forEach((timeout, index) => set("timeouts", timeout, index));
+    const { timeouts = [], ...values } = { explain: 1, ...settings };
+    setGlobals(object, bytes, { ...values, timeouts });
     object.map("rule_counters").setMaxEntries(rules);
     object.map("rule_shards").setMaxEntries(rules * Math.max(1, settings.counter_shards ?? 0));
-    object.map("half_open").setMaxEntries(flows);
-    object.map("established").setMaxEntries(flows);
+    if (flows !== null) for (const table of TABLES) object.map(table).setMaxEntries(flows);
     for (const [name, map] of Object.entries(shared)) object.map(name).reuse(map);
     object.load();
     for (const name of PROGRAMS) this.programs.set(name, object.program(name).handle());
@@ -165,6 +170,25 @@ export class DataPlane implements Disposable {
 
   [Symbol.dispose](): void {
     for (const one of [...this.programs.values(), ...this.maps.values()]) one.close();
+  }
+}
+
+/** Values of `.rodata`, by name; of an array its first elements. */
+export function setGlobals(
+  object: BpfObject,
+  bytes: Uint8Array,
+  values: Record<string, number | readonly bigint[] | undefined>,
+): void {
+  const { globals } = readObject(bytes);
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue;
+    const { offset, size } = globals[name]!;
+    const [elements, width] = typeof value === "number" ? [[BigInt(value)], size] : [value, 8];
+    elements.forEach((element, index) => {
+      const buffer = Buffer.alloc(8);
+      buffer.writeBigUInt64LE(element);
+      object.map(".rodata").setInitialValue(offset + index * width, buffer.subarray(0, width));
+    });
   }
 }
 

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Cells of one generation, and the tries in them; provider/network-policy/trie.ts builds them. */
+#ifndef NETWORK_POLICY_TRIE_H
+#define NETWORK_POLICY_TRIE_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "network-policy.h"
+
+/* no payload and no value is as large */
+#define BROKEN 0xffffffffU
+
+/* 16 bytes of an IPv6 address from the first bit on, a node or a skip for each at most */
+#define WALK_STEPS 18
+
+static __always_inline struct cell *cell_at(void *cells, __u32 cell)
+{
+	return bpf_map_lookup_elem(cells, &cell);
+}
+
+static __always_inline __u32 word_at(void *cells, __u32 first, __u32 word)
+{
+	struct cell *cell = cell_at(cells, first + word / CELL_WORDS);
+
+	return cell ? cell->words[word % CELL_WORDS] : BROKEN;
+}
+
+static __always_inline __u32 ones(__u32 word)
+{
+	word -= (word >> 1) & 0x55555555;
+	word = (word & 0x33333333) + ((word >> 2) & 0x33333333);
+	return (((word + (word >> 4)) & 0x0f0f0f0f) * 0x01010101) >> 24;
+}
+
+/* the reference for one byte */
+static __always_inline __u32 find_run(void *cells, struct cell *node, __u32 kind, __u32 byte)
+{
+	__u32 word = (byte >> 5) & 7;
+	__u32 before = (node->words[8 + (word >> 2)] >> (8 * (word & 3))) & 255;
+	__u32 run = before + ones(node->words[word] & (0xffffffffU >> (31 - (byte & 31)))) - 1;
+
+	if (kind == KIND_SPREAD)
+		return word_at(cells, node->words[10], run);
+	/* five at most; the mask is what a verifier of 5.10 understands */
+	return node->words[(10 + run) % CELL_WORDS];
+}
+
+static __always_inline __u64 wide(struct cell *cell, __u32 word)
+{
+	return (__u64)cell->words[word + 1] << 32 | cell->words[word];
+}
+
+/* the payload for a key of 128 bits, or BROKEN */
+static __noinline __u32 walk(void *cells, __u32 reference, __u64 high, __u64 low)
+{
+	/* as in parse.h */
+#pragma unroll
+	for (int i = 0; i < WALK_STEPS; i++) {
+		__u32 kind = reference >> KIND_SHIFT;
+		__u32 drop = 8;
+		struct cell *cell;
+
+		if (kind == KIND_LEAF)
+			return reference;
+		cell = cell_at(cells, reference & PAYLOAD);
+		if (!cell)
+			return BROKEN;
+		if (kind == KIND_SKIP) {
+			if (((high ^ wide(cell, 0)) & wide(cell, 4)) || ((low ^ wide(cell, 2)) & wide(cell, 6)))
+				return cell->words[9] & PAYLOAD;
+			reference = cell->words[8];
+			drop = cell->words[10] & 127;
+		} else {
+			reference = find_run(cells, cell, kind, high >> 56);
+			if (reference == BROKEN)
+				return BROKEN;
+		}
+		if (drop >= 64) {
+			high = low << (drop - 64);
+			low = 0;
+		} else if (drop) {
+			high = high << drop | low >> (64 - drop);
+			low <<= drop;
+		}
+	}
+	return BROKEN;
+}
+
+#endif
