@@ -1,5 +1,5 @@
-// Builds what the operator's side delivers to hosts: dist/agent/agent.js, which starts main.js beside it, our libbpf per
-// architecture, manifest.json.
+// Builds what the operator's side delivers to hosts: dist/agent/agent.js, which starts main.js beside it, the eBPF program
+// that judges by network policies, our libbpf per architecture, manifest.json.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,9 +25,16 @@ export async function bundleAgent({
     writeChanged(join(directory, name), await bundled(source));
   }
 
+  // compiled before; program and compiler of a host are then always of one build
+  const program = "network-policy.bpf.o";
+  writeChanged(
+    join(directory, program),
+    readFileSync(join(root, "dist/provider/modules/network-policy", program)),
+  );
+
   const manifest = {};
   for (const [architecture, { koffi }] of Object.entries(packages)) {
-    const files = Object.keys(scripts).map((path) => ({ ...describe(directory, path), path }));
+    const files = [...Object.keys(scripts), program].map((path) => ({ ...describe(directory, path), path }));
     if (libraries[architecture]) {
       const source = join(architecture, "libbpf.so.1");
       writeChanged(join(directory, source), readFileSync(libraries[architecture]));

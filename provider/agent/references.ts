@@ -19,6 +19,8 @@ export interface References {
   programs: ProgramRef[];
   maps: MapRef[];
   links: LinkPart[];
+  /** Address sets that a policy names. */
+  sets: string[];
   blobs: string[];
   /** It is to go once nobody refers to it. */
   leaving?: true;
@@ -138,20 +140,27 @@ export function referencesOf(spec: Spec, blobs: Blobs): References {
       ...references.flatMap(({ map }) => (map === undefined ? [] : [map])),
     ],
     links: spec.links,
+    sets: Object.values(spec.policy?.sets ?? {}),
     blobs: [
       ...spec.objects.map(({ blob }) => blob),
       ...spec.entries.flatMap(({ manifest }) => [
         manifest,
         ...readManifest(blobs, manifest).map(({ blob }) => blob),
       ]),
+      ...[spec.policy?.ingress, spec.policy?.egress, spec.addressSet?.networks].flatMap((content) =>
+        content === undefined
+          ? []
+          : [content.manifest, ...readManifest(blobs, content.manifest).map(({ blob }) => blob)],
+      ),
     ],
   };
 }
 
+/** EntriesChunk and TextChunk are the same. */
 export function readManifest(blobs: Blobs, digest: string): EntriesChunk[] {
   return JSON.parse(blobs.read(digest).toString("utf8")) as EntriesChunk[];
 }
 
-function targetsOf({ programs, maps }: References): Set<string> {
-  return new Set([...programs, ...maps].map(({ spec }) => spec));
+function targetsOf({ programs, maps, sets }: References): Set<string> {
+  return new Set([...[...programs, ...maps].map(({ spec }) => spec), ...sets]);
 }

@@ -4,6 +4,7 @@ import type { ApplyParams, RestoreResult } from "../protocol/messages";
 import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { Host } from "./host";
+import { isDerived } from "./network-policy/derived";
 import type { Record } from "./records";
 
 /** How a Spec comes back. */
@@ -21,6 +22,8 @@ export async function restore(
   const results: RestoreResult[] = [];
   const records = new Map<string, Record>();
   for (const summary of host.records.list()) {
+    // derived Specs come with the policies that they follow from
+    if (isDerived(summary.id)) continue;
     if (ids !== undefined && !ids.includes(summary.id)) continue;
     try {
       records.set(summary.id, host.records.read(summary.id)!);
@@ -84,5 +87,6 @@ function referred(spec: Spec): string[] {
       ...references.flatMap((row) => row.map ?? row.program ?? []),
     ]),
     ...spec.links.map(({ program }) => program),
+    ...Object.values(spec.policy?.sets ?? {}).map((set) => ({ spec: set })),
   ].map(({ spec: id }) => id);
 }

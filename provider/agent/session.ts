@@ -21,6 +21,7 @@ import { explain } from "./explain";
 import type { Host } from "./host";
 import { bundleDigest } from "./layout";
 import type { Held } from "./lock";
+import { isDerived } from "./network-policy/derived";
 import { plan } from "./plan";
 import { probe } from "./probe";
 import { readEntries } from "./queries/entries";
@@ -59,7 +60,7 @@ export function openSession(host: Host): Session {
     remove: (params, context) => removeAlone(host, params, context),
     rollBack: (params, context) => rollBackAlone(host, params, context),
     run: (params, { signal }) => runCommand(params, signal),
-    list: () => host.records.list(),
+    list: () => host.records.list().filter(({ id }) => !isDerived(id)),
     "blob.has": ({ digests }) => host.blobs.missing(digests),
     "blob.put": async ({ blobs }) => {
       host.prepare();

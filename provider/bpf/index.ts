@@ -47,6 +47,13 @@ export {
   type TcFilter,
   type TcHook,
 } from "./tc";
+export {
+  defaultRouteInterfaces,
+  HARDWARE_TYPES,
+  interfaceAddresses,
+  networkInterfaces,
+  type NetworkInterface,
+} from "./rtnetlink";
 export { attachTracepoint, openTracepoint, tracepointId } from "./tracepoint";
 
 export * from "./system";

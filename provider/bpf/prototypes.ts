@@ -116,6 +116,7 @@ export const libbpfPrototypes = {
 export const libcPrototypes = {
   setns: "int setns(int fd, int nstype)",
   unshare: "int unshare(int flags)",
+  socket: "int socket(int domain, int type, int protocol)",
   flock: "int flock(int fd, int operation)",
   mount:
     "int mount(const char *source, const char *target, const char *filesystemtype, unsigned long mountflags, const void *data)",

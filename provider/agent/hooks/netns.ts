@@ -20,7 +20,7 @@ export function inNetns<T>({ netns }: { netns?: string }, work: () => T): T {
   return inNetworkNamespace(path, work);
 }
 
-function netnsPath(netns: string): string {
+export function netnsPath(netns: string): string {
   return netns.startsWith("/") ? netns : `${NETNS_DIRECTORY}/${netns}`;
 }
 

@@ -2,6 +2,7 @@
 import { type Anchor as KernelAnchor, type AttachedProgram, ProgramHandle } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { Anchor, TcxHook } from "../../protocol/hooks";
+import { isDerived } from "../network-policy/derived";
 import { unlessMissing } from "../reconcile/actual";
 import type { HookScope } from "./hook";
 import { sameTarget } from "./netns";
@@ -54,15 +55,15 @@ export function brokenOrder(
 export function rivalFor(scope: HookScope, hook: TcxHook): EbpfError | null {
   const { order } = hook;
   if (order !== "first" && order !== "last") return null;
-  const rival = scope
-    .others("tcx")
-    .find(
-      ({ hook: other }) =>
-        other.type === "tcx" &&
-        sameTarget(other, hook) &&
-        other.direction === hook.direction &&
-        other.order === order,
-    );
+  const rival = scope.others("tcx").find(
+    ({ spec, hook: other }) =>
+      // planes of network policies stand behind each other for an instant, while an interface changes over
+      !(isDerived(spec) && isDerived(scope.spec)) &&
+      other.type === "tcx" &&
+      sameTarget(other, hook) &&
+      other.direction === hook.direction &&
+      other.order === order,
+  );
   if (rival === undefined) return null;
   const message = `attach tcx ${hook.direction} of ${hook.interface} as ${order}: ${rival.spec} is declared ${order} there`;
   return new EbpfError(

@@ -43,6 +43,14 @@ export type Action =
   | { type: "detach-link"; place: LinkPlace; programId: number }
   | { type: "attach-link"; part: string; hook: Hook; programId: number; keep?: LinkRecord; cloneOf?: number }
   | { type: "exchange-program"; place: LinkPlace; from: number; to: number }
+  /** Cells of a network policy's generation, into the slot that does not judge; and fresh counters to zero. */
+  | { type: "fill-generation"; mapId: number; slot: number; counters: { mapId: number; perRule: number } }
+  /** One write of a selector: slots of `generations`. */
+  | { type: "switch-generation"; mapId: number; from: number; to: number }
+  /** The planes that network policies need, in these namespaces; each is a transaction of its own. */
+  | { type: "raise-planes"; scope: string[] }
+  /** Planes as the Records say. */
+  | { type: "settle-planes"; scope: string[] }
   /** Writes that the old map took while its copy was made. */
   | { type: "copy-again"; part: string; from: number; to: number }
   /** The commit point: from here on there is no undo. */

@@ -6,6 +6,7 @@ import type { ApplyParams } from "../../protocol/messages";
 import { type Spec, canonicalJson, digestOf } from "../../protocol/spec";
 import type { Status } from "../../protocol/status";
 import type { Host } from "../host";
+import type { UnionChange } from "../network-policy/unions";
 import { RECORD_FORMAT, type Record } from "../records";
 import type { Action } from "./actions";
 import { clearDriftMark } from "./drift-mark";
@@ -19,46 +20,54 @@ import { transact } from "./transaction";
 import { markOf, startClock, timerFor } from "./unconfirmed";
 
 /** The caller holds the host's lock, and recovered what the Spec's last verb may have left. */
-export async function apply(host: Host, params: ApplyParams, report: Report): Promise<Status> {
+export function apply(host: Host, params: ApplyParams, report: Report): Promise<Status> {
+  return withHandles(async (handles) => (await makeReady(host, handles, params, report))());
+}
+
+export type Commit = () => Promise<Status>;
+
+/** All of apply that has no visible effect. `union`: what a plane of network policies is to judge by. */
+export async function makeReady(
+  host: Host,
+  handles: Handles,
+  params: ApplyParams,
+  report: Report,
+  union?: () => UnionChange,
+): Promise<Commit> {
   const { spec, inputs, incarnation } = params;
   const record = host.records.read(spec.id);
   const specDigest = digestOf(spec);
   if (record !== null && record.specDigest === specDigest && record.bootId === host.bootId) {
     const status = await statusOf(host, record);
     if (status.drift.every(({ code }) => code === "unconfirmed"))
-      return restate(host, record, params, status);
+      return async () => restate(host, record, params, status);
   }
-  return withHandles(async (handles) => {
-    const preparation = await prepareOrFail(host, handles, spec, record, report);
-    const timer = await timerFor(record, specDigest, params);
-    const next: Record = {
-      format: RECORD_FORMAT,
-      id: spec.id,
-      incarnation,
-      revision: preparation.revision,
-      appliedAt: new Date().toISOString(),
-      bootId: host.bootId,
-      specDigest,
-      spec,
-      inputs,
-      programs: recordsOf(preparation.programs),
-      maps: recordsOf(preparation.maps),
-      links: preparation.links,
-      ...previousOf(record, specDigest, params),
-      ...markOf(timer, params),
-    };
-    const { changes, snapshots, notes, revision } = preparation;
+  const preparation = await prepareOrFail(host, handles, spec, record, report, union);
+  const timer = await timerFor(record, specDigest, params);
+  const { revision } = preparation;
+  const next: Record = {
+    format: RECORD_FORMAT,
+    id: spec.id,
+    incarnation,
+    revision,
+    appliedAt: new Date().toISOString(),
+    bootId: host.bootId,
+    specDigest,
+    spec,
+    inputs,
+    programs: recordsOf(preparation.programs),
+    maps: recordsOf(preparation.maps),
+    links: preparation.links,
+    ...previousOf(record, specDigest, params),
+    ...markOf(timer, params),
+  };
+  return async () => {
+    const { changes, snapshots, notes, planes } = preparation;
     const work = {
-      host,
-      handles,
-      record: next,
-      id: spec.id,
-      revision,
-      changes,
+      ...{ host, handles, record: next, id: spec.id, revision, changes, snapshots, notes, report },
       prior: new Map(),
-      snapshots,
-      notes,
-      report,
+      ...(union === undefined ? {} : { union }),
+      ...(planes === undefined ? {} : { planes }),
     };
     const actions = actionsOf(preparation);
     try {
@@ -77,7 +86,7 @@ export async function apply(host: Host, params: ApplyParams, report: Report): Pr
     timer?.start();
     clearDriftMark(host.roots, spec.id);
     return statusOf(host, next, notes, { written: true });
-  });
+  };
 }
 
 /** All is as declared; only what the Record says of the operator may be new. */
@@ -124,9 +133,20 @@ async function prepareOrFail(
   spec: Spec,
   record: Record | null,
   report: Report,
+  union?: () => UnionChange,
 ): Promise<Preparation> {
   const readBlob = (digest: string) => host.blobs.read(digest);
-  const preparation = await prepare({ host, handles, spec, record, dry: false, readBlob, report });
+  const derived = union === undefined ? {} : { union };
+  const preparation = await prepare({
+    host,
+    handles,
+    spec,
+    record,
+    dry: false,
+    readBlob,
+    report,
+    ...derived,
+  });
   const [first, ...others] = preparation.problems;
   if (first === undefined) return preparation;
   if (others.length === 0) throw first;

@@ -4,6 +4,8 @@
  *
  * Not fsynced: it must outlive the process, not the kernel, since all that it speaks of is kernel state.
  */
+import fs from "node:fs";
+import path from "node:path";
 import { readIfThere, removeIfThere, writeAtomically } from "../durable-file";
 import { type Roots, intentPath } from "../layout";
 import { parseStored } from "../records";
@@ -28,6 +30,18 @@ export interface Intent {
 export function readIntent(roots: Roots, id: string): Intent | null {
   const bytes = readIfThere(intentPath(roots, id));
   return bytes === null ? null : parseStored<Intent>(bytes, id, "intent", INTENT_FORMAT);
+}
+
+/** Specs that a verb was at work on. */
+export function intentIds(roots: Roots): string[] {
+  const directory = path.join(roots.state, "intents");
+  return fs
+    .readdirSync(directory)
+    .filter((name) => name.endsWith(".json"))
+    .map(
+      (name) =>
+        parseStored<Intent>(fs.readFileSync(path.join(directory, name)), name, "intent", INTENT_FORMAT).id,
+    );
 }
 
 export function writeIntent(roots: Roots, intent: Intent): void {

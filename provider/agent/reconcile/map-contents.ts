@@ -68,7 +68,8 @@ export async function eraseKeys(map: MapHandle, keys: Buffer, report: Report): P
   });
 }
 
-async function inBatches(
+/** `work` in pieces, with a word now and then on how far it is. */
+export async function inBatches(
   total: number,
   message: string,
   report: Report,

@@ -5,6 +5,7 @@ import type { ObserveResult } from "../../protocol/messages";
 import type { Status } from "../../protocol/status";
 import { EbpfError } from "../../errors";
 import type { Host } from "../host";
+import { observeAddressSet, observeGeneration, observePolicy } from "../network-policy/observe";
 import { hookFile } from "../hooks/registry";
 import { hookScope } from "../hooks/scope";
 import { type PinKind, pinPath } from "../layout";
@@ -73,7 +74,7 @@ export function statusOf(
   notes: string[] = [],
   { written = false } = {},
 ): Promise<Status> {
-  return withHandles((handles) => {
+  return withHandles(async (handles) => {
     const { id, incarnation, revision, specDigest } = record;
     const status = { ...emptyStatus(id, incarnation, revision, specDigest), notes };
     if (record.unconfirmed !== undefined) status.revertsAt = record.unconfirmed.until;
@@ -99,6 +100,9 @@ export function statusOf(
       else observeEntries(host, part, actual, status, handles);
     }
     for (const part of record.spec.links) observeLink(host, part.name, actual, status, handles);
+    observeGeneration(actual, status);
+    if (record.spec.policy !== undefined) await observePolicy(host, record, status, statusOf);
+    if (record.spec.addressSet !== undefined) observeAddressSet(host, record, status);
     return status;
   });
 }

@@ -3,6 +3,9 @@ import { LinkHandle, MapHandle, ProgramHandle } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { Hook } from "../../protocol/hooks";
 import type { Host } from "../host";
+import { fillGeneration, select } from "../network-policy/generation";
+import { type PlaneChange, raisePlanes, settlePlanes } from "../network-policy/planes";
+import type { UnionChange } from "../network-policy/unions";
 import { hookFile } from "../hooks/registry";
 import { hookScope } from "../hooks/scope";
 import { pinPath } from "../layout";
@@ -33,6 +36,9 @@ export interface Work {
   snapshots: Map<string, RowTable>;
   notes: string[];
   report: Report;
+  /** Of a plane of network policies. */
+  union?: () => UnionChange;
+  planes?: PlaneChange;
 }
 
 export async function perform(work: Work, action: Action): Promise<void> {
@@ -90,6 +96,15 @@ export async function perform(work: Work, action: Action): Promise<void> {
         );
       return;
     }
+    case "fill-generation":
+      return fillGeneration(handles, action, work.union!(), work.report);
+    case "switch-generation":
+      return select(handles.keep(MapHandle.fromId(action.mapId)), action.to);
+    case "raise-planes":
+      work.notes.push(...(await raisePlanes(host, work.planes!, work.report)));
+      return;
+    case "settle-planes":
+      return settlePlanes(host, action.scope, work.report);
     case "store-record":
       startClock(work.record!);
       return host.records.write(work.record!);

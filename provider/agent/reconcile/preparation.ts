@@ -7,6 +7,8 @@ import { EbpfError } from "../../errors";
 import type { PlanNote } from "../../protocol/messages";
 import type { MapRef, ProgramRef, Spec } from "../../protocol/spec";
 import type { Host } from "../host";
+import type { PlaneChange } from "../network-policy/planes";
+import type { UnionChange } from "../network-policy/unions";
 import type { MapRecord, ProgramRecord, Record } from "../records";
 import type { Action } from "./actions";
 import { type Actual, openActual } from "./actual";
@@ -48,6 +50,8 @@ export class Preparation {
   readonly links: Record["links"] = {};
   readonly problems: EbpfError[] = [];
   readonly warnings: PlanNote[] = [];
+  /** Planes of network policies that follow from the Spec. */
+  planes?: PlaneChange;
   /** What apply does, in words. */
   readonly words: string[] = [];
   /** What the user learns from apply. */
@@ -65,6 +69,8 @@ export class Preparation {
     readonly dry: boolean,
     readonly readBlob: (digest: string) => Buffer,
     readonly report: Report,
+    /** What a plane of network policies is to judge by. */
+    readonly union?: () => UnionChange,
   ) {
     this.actual = record === null ? null : openActual(host, record, handles);
   }

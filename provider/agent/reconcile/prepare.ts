@@ -1,6 +1,9 @@
 /** Prepare: from a Spec and what is there to a list of actions, with every problem that can be known before acting. */
 import type { Spec } from "../../protocol/spec";
 import type { Host } from "../host";
+import { prepareGeneration } from "../network-policy/generation";
+import { preparePlanes } from "../network-policy/planes";
+import type { UnionChange } from "../network-policy/unions";
 import type { Record } from "../records";
 import { prepareMap } from "./declared-maps";
 import type { Handles } from "./handles";
@@ -19,11 +22,12 @@ export interface PrepareRequest {
   dry: boolean;
   readBlob: (digest: string) => Buffer;
   report: Report;
+  union?: () => UnionChange;
 }
 
 export async function prepare(request: PrepareRequest): Promise<Preparation> {
-  const { host, handles, spec, record, dry, readBlob, report } = request;
-  const preparation = new Preparation(host, handles, spec, record, dry, readBlob, report);
+  const { host, handles, spec, record, dry, readBlob, report, union } = request;
+  const preparation = new Preparation(host, handles, spec, record, dry, readBlob, report, union);
   preparation.problems.push(...checkSpec(spec));
   if (preparation.problems.length > 0) return preparation;
   preparation.revision = Math.max(0, record?.revision ?? 0, ...host.pins.revisions(spec.id)) + 1;
@@ -33,6 +37,8 @@ export async function prepare(request: PrepareRequest): Promise<Preparation> {
   if (preparation.problems.length === 0) {
     await preparation.attempt(() => fillSuccessors(preparation));
     await preparation.attempt(() => followMaps(preparation));
+    await preparation.attempt(() => prepareGeneration(preparation));
+    await preparation.attempt(() => preparePlanes(preparation));
   }
   for (const part of spec.entries) await preparation.attempt(() => prepareEntries(preparation, part));
   for (const part of spec.links) await preparation.attempt(() => prepareLink(preparation, part));

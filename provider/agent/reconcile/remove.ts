@@ -6,6 +6,7 @@
 import type { RemoveParams, RemoveResult } from "../../protocol/messages";
 import type { Host } from "../host";
 import type { Record } from "../records";
+import { planesWithout, settlePlanes } from "../network-policy/planes";
 import { hookFile } from "../hooks/registry";
 import { hookScope } from "../hooks/scope";
 import { pinPath } from "../layout";
@@ -13,7 +14,7 @@ import type { Action } from "./actions";
 import { openActual } from "./actual";
 import { clearDriftMark } from "./drift-mark";
 import { type Handles, withHandles } from "./handles";
-import { INTENT_FORMAT, clearIntent } from "./intent";
+import { INTENT_FORMAT, clearIntent, readIntent } from "./intent";
 import { type Report } from "./map-contents";
 import { Preparation } from "./preparation";
 import { dropEntries, stillUsed } from "./prepare-entries";
@@ -66,11 +67,15 @@ export async function takeOff(host: Host, record: Record, report: Report): Promi
       report,
     );
     dropEntries(preparation);
+    const planes = record.spec.policy === undefined ? null : planesWithout(host, id);
+    const scope = planes?.scope ?? [];
     const actions: Action[] = [
+      ...(planes === null ? [] : [{ type: "raise-planes", scope } as const]),
       ...linkDrops(host, record, handles),
       ...preparation.steps.before,
       { type: "drop-revisions" },
       { type: "delete-record" },
+      ...(planes === null ? [] : [{ type: "settle-planes", scope } as const]),
     ];
     const { changes, snapshots, notes } = preparation;
     const work = {
@@ -84,6 +89,7 @@ export async function takeOff(host: Host, record: Record, report: Report): Promi
       snapshots,
       notes,
       report,
+      ...(planes === null ? {} : { planes }),
     };
     await transact(work, {
       format: INTENT_FORMAT,
@@ -130,6 +136,8 @@ function ownPrograms(host: Host, record: Record, part: string): number[] {
 export async function finishRemoval(host: Host, id: string, report: Report): Promise<void> {
   const record = host.records.read(id);
   if (record !== null) return takeOff(host, record, report);
+  for (const action of readIntent(host.roots, id)?.actions ?? [])
+    if (action.type === "settle-planes") await settlePlanes(host, action.scope, report);
   host.pins.keepOnly(id, undefined);
   clearIntent(host.roots, id);
 }

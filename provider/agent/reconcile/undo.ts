@@ -5,6 +5,8 @@
 import { LinkHandle, MapHandle, ProgramHandle, isErrno } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { Host } from "../host";
+import { readSelector, select } from "../network-policy/generation";
+import { settlePlanes } from "../network-policy/planes";
 import { hookFile } from "../hooks/registry";
 import { hookScope } from "../hooks/scope";
 import { pinPath, temporaryPin } from "../layout";
@@ -77,12 +79,23 @@ export async function undo(retreat: Retreat, action: Action): Promise<string | n
       return undoDetach(retreat, action.place, action.programId);
     case "exchange-program":
       return undoExchange(retreat, action.place, action.from, action.to);
+    case "switch-generation": {
+      const selectors = unlessMissing(() => MapHandle.fromId(action.mapId));
+      if (selectors === null) return null;
+      if (readSelector(handles.keep(selectors)).current === action.to) select(selectors, action.from);
+      return null;
+    }
+    case "raise-planes":
+      await settlePlanes(host, action.scope, () => undefined);
+      return null;
     // the maps and the Record that these wrote to were never in use
+    case "fill-generation":
     case "copy-again":
     case "store-record":
     case "delete-record":
     case "drop-link":
     case "drop-revisions":
+    case "settle-planes":
       return null;
   }
 }

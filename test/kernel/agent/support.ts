@@ -172,6 +172,10 @@ class InProcessAgent extends Agent {
   }
 }
 
+const POLICY_PROGRAM = path.join(
+  __dirname,
+  "../../../dist/provider/modules/network-policy/network-policy.bpf.o",
+);
 let bundle: Uint8Array | undefined;
 
 /** The agent as one file, as it is delivered, on that host; node starts it in a tenth of the time that tsx takes. */
@@ -185,7 +189,10 @@ export function agentBundle({ state }: Roots): string {
     write: false,
   }).outputFiles[0]!.contents;
   const file = path.join(path.dirname(state), "agent.js");
-  if (!fs.existsSync(file)) fs.writeFileSync(file, bundle);
+  if (!fs.existsSync(file)) {
+    fs.writeFileSync(file, bundle);
+    fs.copyFileSync(POLICY_PROGRAM, path.join(path.dirname(file), path.basename(POLICY_PROGRAM)));
+  }
   return file;
 }
 

@@ -1,0 +1,209 @@
+/**
+ * The generation of a plane: filled into the slot that does not judge, and switched to by one write of the selector.
+ *
+ * A slot is filled again only after an RCU grace period, since a packet looks its array up more than once: every
+ * update of a map-in-map waits for one (kernel/bpf/syscall.c, maybe_wait_bpf_programs; Linux 5.0), so the array that
+ * is there is put there once more. Numbers never come back, so the number in a slot's header says what it holds: it
+ * is zero while it is being filled.
+ */
+import { MapCreateFlag, MapHandle } from "../../bpf";
+import { CELL_WORDS, HEADER } from "../../network-policy/cells";
+import type { Cells, CompiledUnion } from "../../network-policy/union";
+import { unlessMissing } from "../reconcile/actual";
+import type { Handles } from "../reconcile/handles";
+import { type Report, inBatches } from "../reconcile/map-contents";
+import type { Preparation } from "../reconcile/preparation";
+import { type PlanePart, planeOf } from "./plane-spec";
+import { type UnionChange, generationBefore } from "./unions";
+
+const CELL_BYTES = CELL_WORDS * 4;
+const SLOTS = 2;
+const SELECT_CURRENT = 1;
+const SELECT_PENDING = 4;
+
+export interface Selector {
+  /** Slot that judges; unless `deadline`, which is CLOCK_MONOTONIC in ns, has passed. */
+  current: number;
+  pending: boolean;
+  deadline: bigint;
+}
+
+export function readSelector(selectors: MapHandle): Selector {
+  const value = selectors.lookup(key(0))!;
+  const state = value.readUInt8(8);
+  return {
+    current: state & SELECT_CURRENT,
+    pending: (state & SELECT_PENDING) !== 0,
+    deadline: value.readBigUInt64LE(0),
+  };
+}
+
+/** One write, and the whole of it in one byte. */
+export function select(selectors: MapHandle, slot: number): void {
+  const value = Buffer.alloc(16);
+  value.writeUInt8(slot, 8);
+  selectors.update(key(0), value);
+}
+
+/** Number of the generation in a slot; 0: none, or one that is not whole. */
+export function numberIn(generations: MapHandle, slot: number): bigint {
+  const inner = openInner(generations, slot);
+  if (inner === null) return 0n;
+  try {
+    const header = inner.lookup(key(0))!;
+    return header.readBigUInt64LE(4 * HEADER.generationLow);
+  } finally {
+    inner.close();
+  }
+}
+
+export function openInner(generations: MapHandle, slot: number): MapHandle | null {
+  const value = generations.lookup(key(slot));
+  return value === undefined ? null : unlessMissing(() => MapHandle.fromId(value.readUInt32LE()));
+}
+
+/** The map of a plane's Spec that stands in for one of the program's. */
+export function planeMap(preparation: Preparation, name: string): MapHandle {
+  const { spec } = preparation;
+  return preparation.map({ spec: spec.id, map: spec.objects[0]!.maps[name]!.map })!;
+}
+
+/** Makes the plane's generation ready: in place where nothing judges by these maps yet, else by two actions. */
+export async function prepareGeneration(preparation: Preparation): Promise<void> {
+  const { spec, steps, words, dry } = preparation;
+  const plane = planeOf(spec);
+  if (plane === undefined || dry) return;
+  const generations = planeMap(preparation, "generations");
+  const selectors = planeMap(preparation, "selectors");
+  const { current } = readSelector(selectors);
+  if (numberIn(generations, current) === BigInt(plane.number)) return;
+  const counters = countersOf(preparation, plane);
+  const isNew = preparation.maps.get(spec.objects[0]!.maps.generations!.map)?.kept !== true;
+  if (isNew) {
+    const { union } = preparation.union!();
+    await zeroCounters(
+      preparation.handles.keep(MapHandle.fromId(counters.mapId)),
+      union.fresh,
+      counters.perRule,
+      preparation.report,
+    );
+    await fillNew(generations, current, union, preparation.report);
+    return;
+  }
+  words.push(`switch ${spec.id} to generation ${plane.number}`);
+  const slot = (current + 1) % SLOTS;
+  steps.before.push(
+    { type: "fill-generation", mapId: generations.info().id, slot, counters },
+    { type: "switch-generation", mapId: selectors.info().id, from: current, to: slot },
+  );
+}
+
+/** Where fresh slots are zeroed: maps that stay; new ones are zero. */
+function countersOf(preparation: Preparation, { sharded, counters }: PlanePart) {
+  const name = sharded ? "rule_shards" : "rule_counters";
+  const map = planeMap(preparation, name).info();
+  return { mapId: map.id, perRule: sharded ? map.maxEntries / counters : 1 };
+}
+
+/** Fills a slot that does not judge. */
+export async function fillGeneration(
+  handles: Handles,
+  action: { mapId: number; slot: number; counters: { mapId: number; perRule: number } },
+  change: UnionChange,
+  report: Report,
+): Promise<void> {
+  const { union } = change;
+  const generations = handles.keep(MapHandle.fromId(action.mapId));
+  const { mapId, perRule } = action.counters;
+  await zeroCounters(handles.keep(MapHandle.fromId(mapId)), union.fresh, perRule, report);
+  const inner = openInner(generations, action.slot);
+  if (inner !== null) handles.keep(inner);
+  const cells = union.cells.count;
+  const room = inner === null ? 0 : inner.info().maxEntries;
+  if (inner === null || room < cells || room > 4 * cells + 1024) {
+    return fillNew(generations, action.slot, union, report);
+  }
+  // the grace period: whoever read this slot before the last switch is done
+  generations.updateReference(key(action.slot), inner);
+  const lacking = cellsLacking(numberIn(generations, action.slot), change);
+  inner.update(key(0), Buffer.alloc(CELL_BYTES));
+  await writeCells(inner, union.cells, lacking, report);
+  inner.update(key(0), bytesOf(union.cells, 0, 1));
+}
+
+/** Cells of `union` that a slot with that generation lacks; `undefined`: all of them. */
+function cellsLacking(held: bigint, { union, before }: UnionChange): number[] | undefined {
+  if (held === 0n || before === null || union.changed === undefined) return undefined;
+  if (held === before.number) return [...union.changed];
+  if (held !== generationBefore(before) || before.changed === undefined) return undefined;
+  return [...new Set([...before.changed, ...union.changed])];
+}
+
+/** An array of its own size, with an eighth to spare, whole before it is seen. */
+async function fillNew(
+  generations: MapHandle,
+  slot: number,
+  union: CompiledUnion,
+  report: Report,
+): Promise<void> {
+  const { count } = union.cells;
+  const inner = MapHandle.create({
+    ...{ type: "array", name: "cells", keySize: 4, valueSize: CELL_BYTES, maxEntries: count + (count >> 3) },
+    flags: MapCreateFlag.BPF_F_INNER_MAP,
+  });
+  try {
+    await writeCells(inner, union.cells, undefined, report);
+    generations.updateReference(key(slot), inner);
+  } finally {
+    inner.close();
+  }
+}
+
+/** Without its header, where only some are chosen: that goes last. */
+async function writeCells(
+  inner: MapHandle,
+  from: Cells,
+  chosen: readonly number[] | undefined,
+  report: Report,
+): Promise<void> {
+  const cells = chosen?.filter((cell) => cell > 0 && cell < from.count);
+  const total = cells?.length ?? from.count;
+  await inBatches(total, "write cells of a network policy", report, (first, count) => {
+    const keys = Uint32Array.from({ length: count }, (_, index) => cells?.[first + index] ?? first + index);
+    const values =
+      cells === undefined
+        ? bytesOf(from, first, count)
+        : Buffer.concat(Array.from(keys, (cell) => bytesOf(from, cell, 1)));
+    inner.updateBatch(Buffer.from(keys.buffer), values, count);
+  });
+}
+
+async function zeroCounters(
+  counters: MapHandle,
+  slots: readonly number[],
+  perRule: number,
+  report: Report,
+): Promise<void> {
+  await inBatches(slots.length, "zero counters of a network policy", report, (first, some) => {
+    const keys = new Uint32Array(some * perRule);
+    keys.forEach((_, index) => {
+      keys[index] = slots[first + Math.floor(index / perRule)]! * perRule + (index % perRule);
+    });
+    counters.updateBatch(
+      Buffer.from(keys.buffer),
+      Buffer.alloc(keys.length * counters.valueBytes),
+      keys.length,
+    );
+  });
+}
+
+function bytesOf(cells: Cells, first: number, count: number): Buffer {
+  const words = cells.copy(first, count);
+  return Buffer.from(words.buffer, words.byteOffset, words.byteLength);
+}
+
+function key(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}

@@ -1,0 +1,367 @@
+/**
+ * Network policies on the host: from Records to what judges packets.
+ *
+ * A NetworkPolicy's Spec holds what its user wants and no kernel object. All of them together, of every stack, give
+ * *planes*: a load of the program with its maps, for the interfaces that the same policies judge. A plane is a Spec
+ * like any other (plane-spec.ts), derived (derive.ts) and brought up by reconcile/: loads, pins, links that change
+ * over without a gap, recovery. Besides it has a *generation* (generation.ts): the rules of its policies, compiled
+ * (unions.ts), in one of two slots.
+ *
+ * Planes can always be derived from the Records alone. So an apply that fails, or whose agent died, is taken back by
+ * deriving them again from the Records as they are.
+ *
+ * Owns: the order in which planes change. Does not own: what a policy means (provider/network-policy).
+ */
+import { EbpfError } from "../../errors";
+import type { ApplyParams } from "../../protocol/messages";
+import { type Spec, digestOf } from "../../protocol/spec";
+import type { Host } from "../host";
+import type { Record } from "../records";
+import { type Commit, makeReady } from "../reconcile/apply";
+import { Handles, withHandles } from "../reconcile/handles";
+import { intentIds } from "../reconcile/intent";
+import type { Report } from "../reconcile/map-contents";
+import type { Preparation } from "../reconcile/preparation";
+import { prepare } from "../reconcile/prepare";
+import { finishRemoval, takeOff } from "../reconcile/remove";
+import { recover } from "../reconcile/transaction";
+import { canonicalNetns } from "./interfaces";
+import { type Change, type Derived, type Holdings, type WishedPlane, derive, holdingsOf } from "./derive";
+import { DERIVED_INCARNATION, isDerived } from "./derived";
+import { nextGeneration, nextPlane } from "./numbers";
+import { policyProgram } from "./program";
+import {
+  type PlanePart,
+  type PlaneRecord,
+  type PlaneSpec,
+  connectionsSpec,
+  countersFor,
+  derivedRecords,
+  planeOf,
+  planeRecords,
+  planeSpec,
+} from "./plane-spec";
+import { type ReadBlob, type UnionChange, compileWish, dropUnion, keepUnion, loadUnion } from "./unions";
+
+/** A plane as it shall be. */
+interface NextPlane {
+  wish: WishedPlane;
+  /** The plane whose place it takes: its interfaces are all of those, or some of those, of the wish. */
+  before: PlaneRecord | null;
+  spec: PlaneSpec;
+  union(): UnionChange;
+}
+
+export interface PlaneChange {
+  scope: Scope;
+  next: NextPlane[];
+  /** Planes whose policies contradict each other since an interface came: left as they are. */
+  frozen: PlaneRecord[];
+}
+
+/** Namespaces that a change concerns: paths, `""` for the host's. */
+export type Scope = string[];
+
+function isWithin(scope: Scope, { netns = "" }: { netns?: string }): boolean {
+  return scope.includes(netns);
+}
+
+/** Policies that a change of this Spec concerns: itself, or those that name it as a set. */
+function subjectsOf(id: string, { policies }: Holdings): Set<string> {
+  const users = [...policies].flatMap(([user, { sets }]) => (Object.values(sets).includes(id) ? [user] : []));
+  return new Set([id, ...users]);
+}
+
+/** Where its policies are, or were. */
+export function scopeOf(host: Host, change: Change): Scope {
+  const scope = [holdingsOf(host, change), holdingsOf(host)].flatMap((holdings) =>
+    [...subjectsOf(change.id, holdings)].flatMap((id) => {
+      const policy = holdings.policies.get(id);
+      return policy === undefined ? [] : [canonicalNetns(policy.netns) ?? ""];
+    }),
+  );
+  return [...new Set(scope)];
+}
+
+/** What must become of the planes; every problem that can be known before acting is added to `problems`. */
+export function planPlanes(
+  host: Host,
+  change: Change | null,
+  scope: Scope,
+  { dry, read, problems }: { dry: boolean; read: ReadBlob; problems: EbpfError[] },
+): PlaneChange {
+  const holdings = holdingsOf(host, change ?? undefined);
+  const subjects = change === null ? new Set<string>() : subjectsOf(change.id, holdings);
+  for (const id of subjects) problems.push(...unknownSets(id, holdings));
+  const derived = derive(holdings, subjects);
+  problems.push(...derived.problems);
+  for (const { policies, error } of derived.conflicts) {
+    if (policies.some((id) => subjects.has(id))) problems.push(error);
+  }
+  if (problems.length > 0) return { scope, next: [], frozen: [] };
+  const existing = planeRecords(host).filter(({ spec: { plane } }) => isWithin(scope, plane));
+  const frozen = existing.filter((record) => isFrozen(record, derived));
+  const free = existing.filter((record) => !frozen.includes(record));
+  const matches = matchPlanes(
+    derived.planes
+      .filter((wish) => isWithin(scope, wish))
+      .map((wish) => withoutFrozen(wish, frozen))
+      .filter(({ interfaces }) => interfaces.length > 0),
+    free,
+  );
+  const next: NextPlane[] = [];
+  for (const [wish, before] of matches) {
+    try {
+      next.push(nextPlaneFor(host, wish, before, holdings, { dry, read }));
+    } catch (error) {
+      const problem = EbpfError.from(error);
+      if (problem.code === "internal") throw error;
+      problems.push(problem);
+    }
+  }
+  return { scope, next, frozen };
+}
+
+function unknownSets(id: string, { policies, sets }: Holdings): EbpfError[] {
+  return Object.entries(policies.get(id)?.sets ?? {}).flatMap(([name, set]) => {
+    if (sets.has(set)) return [];
+    const message = `find address set "${name}" of ${id}: ${set} is not on this host`;
+    return [
+      new EbpfError("not-found", message, { what: "AddressSet", name: set }, { remedy: "apply it first" }),
+    ];
+  });
+}
+
+function isFrozen({ spec: { plane } }: PlaneRecord, { conflicts }: Derived): boolean {
+  return conflicts.some(
+    ({ netns, interfaces }) =>
+      netns === plane.netns && interfaces.some((name) => plane.interfaces.includes(name)),
+  );
+}
+
+function withoutFrozen(wish: WishedPlane, frozen: PlaneRecord[]): WishedPlane {
+  const taken = frozen
+    .filter(({ spec: { plane } }) => plane.netns === wish.netns)
+    .flatMap(({ spec: { plane } }) => plane.interfaces);
+  return { ...wish, interfaces: wish.interfaces.filter((name) => !taken.includes(name)) };
+}
+
+/**
+ * A plane goes on where its interfaces stay together: what it gains or loses then is judged by a plane of the same
+ * content as it will be, or is, at every instant. Those that neither only gained nor only lost get a plane anew.
+ */
+function matchPlanes(wishes: WishedPlane[], existing: PlaneRecord[]): [WishedPlane, PlaneRecord | null][] {
+  const pairs = wishes.flatMap((wish) =>
+    existing.flatMap((record) => {
+      const { plane } = record.spec;
+      const shared = wish.interfaces.filter((name) => plane.interfaces.includes(name)).length;
+      const fits =
+        plane.netns === wish.netns && plane.hook === wish.hook && plane.linkHeader === wish.linkHeader;
+      const together = shared === wish.interfaces.length || shared === plane.interfaces.length;
+      if (!fits || shared === 0 || !together) return [];
+      return [{ wish, record, same: plane.content === wish.content, shared }];
+    }),
+  );
+  pairs.sort((a, b) => Number(b.same) - Number(a.same) || b.shared - a.shared);
+  const matched = new Map<WishedPlane, PlaneRecord>();
+  const taken = new Set<PlaneRecord>();
+  for (const { wish, record } of pairs) {
+    if (matched.has(wish) || taken.has(record)) continue;
+    matched.set(wish, record);
+    taken.add(record);
+  }
+  return wishes.map((wish) => [wish, matched.get(wish) ?? null]);
+}
+
+function nextPlaneFor(
+  host: Host,
+  wish: WishedPlane,
+  before: PlaneRecord | null,
+  holdings: Holdings,
+  { dry, read }: { dry: boolean; read: ReadBlob },
+): NextPlane {
+  const old = before?.spec.plane;
+  const isSame =
+    old !== undefined &&
+    old.content === wish.content &&
+    (old.self === undefined || old.self.join() === wish.self.join());
+  const kept =
+    old === undefined || before?.bootId !== host.bootId ? null : loadUnion(host, old.policyId, old.number);
+  const compiled = (number: bigint, from: typeof kept): UnionChange => ({
+    union: compileWish(wish, holdings, { number, before: from, read }),
+    before: from,
+  });
+  const { self, ...lasting } = wish;
+  if (isSame) {
+    let known: UnionChange | undefined;
+    const union = () =>
+      (known ??= kept === null ? compiled(BigInt(old.number), null) : { union: kept, before: null });
+    const plane = { ...old, ...lasting };
+    return { wish, before, spec: planeSpec(host, plane), union };
+  }
+  const change = compiled(dry ? 0n : nextGeneration(host.roots), kept);
+  const { union } = change;
+  const plane: PlanePart = {
+    ...lasting,
+    policyId: old?.policyId ?? (dry ? 0 : nextPlane(host.roots)),
+    number: String(union.number),
+    cells: union.cells.count,
+    ...countersFor(union.slots, old),
+    ...(union.usesSelf ? { self } : {}),
+  };
+  return { wish, before, spec: planeSpec(host, plane), union: () => change };
+}
+
+/** Part of prepare: what the planes of a policy or set need. */
+export async function preparePlanes(preparation: Preparation): Promise<void> {
+  const { host, spec, dry, readBlob, problems, words } = preparation;
+  if (spec.policy === undefined && spec.addressSet === undefined) return;
+  const own = { id: spec.id, spec };
+  const scope = scopeOf(host, own);
+  const change = planPlanes(host, own, scope, { dry, read: readBlob, problems });
+  if (problems.length > 0) return;
+  for (const { spec: plane, before } of change.next) {
+    if (before !== null && before.spec.plane.number === plane.plane.number) continue;
+    const { interfaces, policies, cells } = plane.plane;
+    words.push(`judge ${interfaces.join(", ")} by ${policies.join(", ")} (${cells} cells)`);
+  }
+  if (dry) return tryPlanes(preparation, change);
+  preparation.planes = change;
+  if (scope.length === 0) return;
+  preparation.steps.before.push({ type: "raise-planes", scope });
+  preparation.steps.cleanup.push({ type: "settle-planes", scope });
+}
+
+/** For a policy's removal. Fails where those that stay cannot be judged without it. */
+export function planesWithout(host: Host, id: string): PlaneChange {
+  const problems: EbpfError[] = [];
+  const change = { id, spec: null };
+  const read: ReadBlob = (digest) => host.blobs.read(digest);
+  const planned = planPlanes(host, change, scopeOf(host, change), { dry: false, read, problems });
+  if (problems.length > 0) throw problems[0]!;
+  return planned;
+}
+
+/** Loads what is new without a trace, to hear the verifier and what stands in the way on the interfaces. */
+async function tryPlanes(
+  { host, problems, warnings, report }: Preparation,
+  { next }: PlaneChange,
+): Promise<void> {
+  const { digest, bytes } = policyProgram();
+  for (const { spec, before } of next) {
+    await withHandles(async (handles) => {
+      const tried = await prepare({
+        ...{ host, handles, spec, record: before, dry: true, report },
+        readBlob: (wanted) => (wanted === digest ? bytes : host.blobs.read(wanted)),
+      });
+      problems.push(...tried.problems);
+      warnings.push(...tried.warnings);
+    });
+  }
+}
+
+/**
+ * Brings planes up: first those that are new or gain interfaces, then those that lose some, which change their
+ * content only when they have lost them. A plane that is not wanted any more stays: settlePlanes removes it.
+ */
+export async function raisePlanes(host: Host, { next }: PlaneChange, report: Report): Promise<string[]> {
+  const { bytes, digest } = policyProgram();
+  if (next.length > 0) await host.blobs.put({ [digest]: bytes });
+  for (const netns of new Set(next.map(({ wish }) => wish.netns)))
+    await applyDerived(host, connectionsSpec(netns), report);
+  const handles = new Handles();
+  try {
+    const growing = next.filter((one) => !loses(one));
+    const losing = next.filter(loses);
+    const commits: (() => Promise<string[]>)[] = [];
+    for (const one of growing) {
+      const commit = await ready(host, handles, one.spec, report, one.union);
+      commits.push(() => bringUp(host, one, commit));
+    }
+    for (const { before, wish } of losing) {
+      const smaller = planeSpec(host, { ...before!.spec.plane, interfaces: wish.interfaces });
+      const commit = await ready(host, handles, smaller, report);
+      commits.push(() => committed(host, smaller.id, commit));
+    }
+    const notes: string[] = [];
+    for (const commit of commits) notes.push(...(await commit()));
+    for (const one of losing) {
+      const commit = await ready(host, handles, one.spec, report, one.union);
+      notes.push(...(await bringUp(host, one, commit)));
+    }
+    return notes;
+  } finally {
+    handles.close();
+    host.blobs.release([digest]);
+  }
+}
+
+function loses({ before, wish }: NextPlane): boolean {
+  return before?.spec.plane.interfaces.some((name) => !wish.interfaces.includes(name)) === true;
+}
+
+async function bringUp(host: Host, { spec, before, union }: NextPlane, commit: Commit): Promise<string[]> {
+  const { policyId, number } = spec.plane;
+  const notes = await committed(host, spec.id, commit);
+  if (before?.spec.plane.number !== number) keepUnion(host, policyId, union());
+  return notes;
+}
+
+function ready(
+  host: Host,
+  handles: Handles,
+  spec: Spec,
+  report: Report,
+  union?: () => UnionChange,
+): Promise<Commit> {
+  const params: ApplyParams = { spec, inputs: null, incarnation: DERIVED_INCARNATION };
+  return makeReady(host, handles, params, report, union);
+}
+
+async function committed(host: Host, id: string, commit: Commit): Promise<string[]> {
+  const { notes } = await commit();
+  noteRecord(host, id);
+  return notes;
+}
+
+async function applyDerived(host: Host, spec: Spec, report: Report): Promise<void> {
+  await withHandles(async (handles) => committed(host, spec.id, await ready(host, handles, spec, report)));
+}
+
+/** The index of references learns of it here, since the verb's own Record is another one. */
+function noteRecord(host: Host, id: string): void {
+  host.references.update(id, host.records.read(id), host.lock.sequence());
+}
+
+/**
+ * Planes as the Records say, whatever was begun: what an apply that failed goes back to, and the end of each. What is
+ * as recorded is not looked at.
+ */
+export async function settlePlanes(host: Host, scope: Scope, report: Report): Promise<void> {
+  for (const id of intentIds(host.roots).filter(isDerived)) {
+    if (await recover(host, id, () => finishRemoval(host, id, report))) noteRecord(host, id);
+  }
+  const problems: EbpfError[] = [];
+  const read: ReadBlob = (digest) => host.blobs.read(digest);
+  const change = planPlanes(host, null, scope, { dry: false, read, problems });
+  if (problems.length > 0) throw problems[0]!;
+  const stale = change.next.filter(
+    ({ spec, before }) => before?.bootId !== host.bootId || before.specDigest !== digestOf(spec),
+  );
+  await raisePlanes(host, { ...change, next: stale }, report);
+  const wanted = new Set([...change.next.map(({ spec }) => spec.id), ...change.frozen.map(({ id }) => id)]);
+  for (const record of planeRecords(host).filter(({ spec: { plane } }) => isWithin(scope, plane))) {
+    if (wanted.has(record.id)) continue;
+    await removeDerived(host, record, report);
+    dropUnion(host, record.spec.plane.policyId);
+  }
+  for (const record of derivedRecords(host)) {
+    const isUsed = host.references.referrersOf(record.id).length > 0;
+    if (planeOf(record.spec) === undefined && !isUsed) await removeDerived(host, record, report);
+  }
+}
+
+async function removeDerived(host: Host, record: Record, report: Report): Promise<void> {
+  await takeOff(host, record, report);
+  noteRecord(host, record.id);
+}

@@ -1,0 +1,124 @@
+/** Specs of policies and sets, as the operator's side makes them, and packets that meet them. */
+import { execFileSync, spawnSync } from "node:child_process";
+import type { EgressRule, IngressRule } from "../../../../provider/network-policy";
+import type { PolicyPart, TextChunk, TextContent } from "../../../../provider/protocol/policy";
+import { canonicalJson, digestOf, type Spec } from "../../../../provider/protocol/spec";
+import { ip, PrivateNetwork } from "../../bpf/support";
+import { emptySpec } from "../support";
+
+export interface Delivery {
+  spec: Spec;
+  blobs: Buffer[];
+}
+
+/** Lines in chunks of `perChunk`, with their manifest. */
+function content(lines: string[], blobs: Buffer[], perChunk = 100): TextContent {
+  const chunks: TextChunk[] = [];
+  for (let at = 0; at < lines.length; at += perChunk) {
+    const some = lines.slice(at, at + perChunk);
+    const bytes = Buffer.from(some.map((line) => `${line}\n`).join(""));
+    blobs.push(bytes);
+    chunks.push({ blob: digestOf(bytes), count: some.length });
+  }
+  const manifest = Buffer.from(canonicalJson(chunks));
+  blobs.push(manifest);
+  return { manifest: digestOf(manifest), count: lines.length };
+}
+
+export interface Wish extends Partial<Omit<PolicyPart, "ingress" | "egress">> {
+  ingress?: IngressRule[];
+  egress?: EgressRule[];
+}
+
+export function policySpec(name: string, { ingress, egress, ...wish }: Wish, stack = "demo/test"): Delivery {
+  const blobs: Buffer[] = [];
+  const rules = (list: (IngressRule | EgressRule)[]) =>
+    content(
+      list.map((rule) => canonicalJson({ action: "allow", ...rule })),
+      blobs,
+    );
+  const policy: PolicyPart = {
+    ...{ interfaces: ["veth0"], hook: "tc", mode: "enforce", infrastructure: true, established: "recheck" },
+    ...{ sets: {}, management: [], sampleRate: 0, tests: [] },
+    ...wish,
+    ...(ingress === undefined ? {} : { ingress: rules(ingress) }),
+    ...(egress === undefined ? {} : { egress: rules(egress) }),
+  };
+  return { spec: { ...emptySpec(`${stack}/NetworkPolicy/${name}`), policy }, blobs };
+}
+
+export function setSpec(name: string, networks: string[], stack = "demo/test"): Delivery {
+  const blobs: Buffer[] = [];
+  const addressSet = { networks: content(networks, blobs) };
+  return { spec: { ...emptySpec(`${stack}/AddressSet/${name}`), addressSet }, blobs };
+}
+
+const HOST = { ipv4: "10.98.0.1", ipv6: "fd98::1" };
+const PEER = { ipv4: "10.98.0.2", ipv6: "fd98::2" };
+
+/** Two namespaces joined by `pairs` veth pairs `veth0`, `veth2` …: this host's, and one of peers with the odd ends. */
+export class PolicyNetwork {
+  private readonly host = new PrivateNetwork();
+  private readonly peer = new PrivateNetwork();
+  readonly name = this.host.name;
+
+  constructor(readonly pairs = 1) {
+    for (const { name } of [this.host, this.peer])
+      execFileSync("ip", ["-n", name, "link", "delete", "veth0"]);
+    for (let pair = 0; pair < pairs; pair++) this.addPair(pair);
+  }
+
+  addPair(pair: number): void {
+    const [near, far] = [`veth${2 * pair}`, `veth${2 * pair + 1}`];
+    execFileSync("ip", [
+      ...["-n", this.host.name, "link", "add", near, "type", "veth"],
+      ...["peer", "name", far, "netns", this.peer.name],
+    ]);
+    for (const [network, name, ends] of [
+      [this.host, near, HOST],
+      [this.peer, far, PEER],
+    ] as const) {
+      network.inside(() => {
+        ip("address", "add", `${addressOf(ends.ipv4, pair)}/24`, "dev", name);
+        ip("address", "add", `${addressOf(ends.ipv6, pair)}/64`, "dev", name, "nodad");
+        ip("link", "set", name, "up");
+      });
+    }
+  }
+
+  inside<T>(work: () => T): T {
+    return this.host.inside(work);
+  }
+
+  outside<T>(work: () => T): T {
+    return this.peer.inside(work);
+  }
+
+  /** Whether a TCP SYN of the peer is answered; that nobody listens is an answer, too. */
+  enters(port: number, { pair = 0, ipv6 = false } = {}): boolean {
+    return this.outside(() => answers(addressOf(ipv6 ? HOST.ipv6 : HOST.ipv4, pair), port));
+  }
+
+  /** The same from the host to the peer. */
+  leaves(port: number, { pair = 0, ipv6 = false } = {}): boolean {
+    return this.inside(() => answers(addressOf(ipv6 ? PEER.ipv6 : PEER.ipv4, pair), port));
+  }
+
+  remove(): void {
+    this.peer.remove();
+    this.host.remove();
+  }
+}
+
+function addressOf(first: string, pair: number): string {
+  return first.includes(":")
+    ? first.replace("fd98::", `fd98:${pair}::`)
+    : first.replace(".98.0.", `.98.${pair}.`);
+}
+
+function answers(address: string, port: number): boolean {
+  const { status } = spawnSync("timeout", ["0.4", "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`], {
+    stdio: "ignore",
+  });
+  return status !== 124;
+}
