@@ -37,12 +37,13 @@ export function plan(host: Host, { spec, blobs }: PlanParams): Promise<PlanResul
       const { verifiedInstructions, jitedBytes } = handle.info();
       programs[name] = { verifiedInstructions, jitedBytes };
     }
-    const { words, notes, warnings, problems } = preparation;
+    const { words, notes, warnings, problems, swappedLinks } = preparation;
     return {
       changes: words,
       warnings: [...warnings, ...notes.map((message) => ({ message }))],
       problems: problems.map((problem) => explain(problem).toWire()),
       programs,
+      swappedLinks,
     };
   });
 }

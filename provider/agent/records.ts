@@ -39,6 +39,8 @@ export interface Record {
   programs: { [entrypoint: string]: ProgramRecord };
   maps: { [map: string]: MapRecord };
   links: { [link: string]: LinkRecord };
+  /** As in Status. */
+  swappedLinks?: string[];
   /** What was here before this Spec, to roll back to; `null`: nothing. Absent: nobody asked to keep it. */
   previous?: Generation | null;
   /** Present until it is confirmed. */

@@ -91,6 +91,8 @@ export interface PlanResult {
   problems: WireError[];
   /** Per entrypoint that was verified. */
   programs: Record<string, { verifiedInstructions: number; jitedBytes: number }>;
+  /** As the Status would have them. */
+  swappedLinks: string[];
 }
 
 export interface PlanNote {

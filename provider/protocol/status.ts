@@ -17,6 +17,11 @@ export interface Status {
   addressSet?: AddressSetStatus;
   /** A change that still waits for its confirmation goes back at this time; ISO 8601, host's clock. */
   revertsAt?: string;
+  /**
+   * Links of other Specs that the last apply swapped to programs of this one, in words: `xdp on eth0 of
+   * shop/prod/Attachment/web`. Of a Spec with objects; absent in Records of version 0.1.0.
+   */
+  swappedLinks?: string[];
   /** Record against kernel. Empty: all is as applied. */
   drift: DriftItem[];
   /** What the apply had to say: a gap, a mode that was chosen, entries that migration lost. Empty in `observe`. */

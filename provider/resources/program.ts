@@ -122,12 +122,16 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
     if (EbpfError.is(error, "data-loss")) return "mapDataPolicy";
     return EbpfError.is(error, "not-found") && error.details.what === "map" ? "maps" : undefined;
   },
-  outputs: (_checked, { programs, maps }) => ({
+  outputs: (_checked, { programs, maps, swappedLinks }) => ({
     entrypoints: programs,
     loadedMaps: Object.fromEntries(Object.entries(maps).map(([name, status]) => [name, loadedMap(status)])),
+    ...(swappedLinks === undefined ? {} : { swappedLinks }),
   }),
   preview(checked, plan) {
-    if (checked === undefined) return { object: UNKNOWN, entrypoints: UNKNOWN, loadedMaps: UNKNOWN };
+    const swappedLinks = plan?.swappedLinks ?? UNKNOWN;
+    if (checked === undefined) {
+      return { object: UNKNOWN, entrypoints: UNKNOWN, loadedMaps: UNKNOWN, swappedLinks };
+    }
     const planned = Object.entries(checked.object.entrypoints).map(([name, { type }]) => [
       name,
       {
@@ -139,7 +143,7 @@ export const program: ResourceDefinition<ProgramInputs, CheckedProgram> = {
         pin: UNKNOWN,
       },
     ]);
-    return { entrypoints: Object.fromEntries(planned), loadedMaps: UNKNOWN };
+    return { entrypoints: Object.fromEntries(planned), loadedMaps: UNKNOWN, swappedLinks };
   },
   refs(checked) {
     const { specId: spec, object } = checked;

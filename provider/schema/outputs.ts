@@ -165,6 +165,14 @@ export const outputs: Readonly<Record<string, z.ZodObject>> = {
     object: objectInfo.meta({ description: "What the object file holds; known in preview." }),
     entrypoints: z.record(z.string(), programStatus).meta({ description: "The loaded entrypoints by name." }),
     loadedMaps: z.record(z.string(), loadedMap).meta({ description: "The loaded maps by name." }),
+    swappedLinks: z
+      .array(z.string())
+      .optional()
+      .meta({
+        description:
+          "The links of Attachments that its last update swapped to the new programs, in words, as " +
+          "`xdp on eth0 of shop/prod/Attachment/web`; in the preview of an update those that it will swap.",
+      }),
     entrypointRefs: z.record(z.string(), programRefSchema).meta({
       description: "Of each entrypoint what `program` of an Attachment takes; known in preview.",
     }),

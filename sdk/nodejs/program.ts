@@ -73,6 +73,12 @@ export class Program extends Resource {
   declare readonly entrypoints: pulumi.Output<Record<string, ProgramStatus>>;
   /** The loaded maps by name: kernel id, pin. Of a fleet: what all hosts have alike. */
   declare readonly loadedMaps: pulumi.Output<Record<string, LoadedMap>>;
+  /**
+   * The links of Attachments that its last update swapped to the new programs, in words, as
+   * `xdp on eth0 of shop/prod/Attachment/web`. In plugin mode the preview of an update knows those that it will swap.
+   * Of a fleet: absent where hosts differ.
+   */
+  declare readonly swappedLinks: pulumi.Output<string[] | undefined>;
 
   constructor(name: string, args: ProgramArgs, options: pulumi.CustomResourceOptions = {}) {
     const { connection, hosts, maps, ...rest } = args;
@@ -86,7 +92,7 @@ export class Program extends Resource {
         connection: connection && protectCredentials(connection),
         hosts: hosts && protectFleet(hosts),
       },
-      ["object", "entrypoints", "loadedMaps"],
+      ["object", "entrypoints", "loadedMaps", "swappedLinks"],
       options,
     );
   }

@@ -37,6 +37,7 @@ const rows = new ebpf.MapEntries("ports", {
 });
 const attachment = new ebpf.Attachment("filter-eth0", { program: filter, xdp: { interface: "eth0" } });
 export const entrypoints = filter.entrypoints;
+export const swappedLinks = filter.swappedLinks;
 ${more}
 `;
 }

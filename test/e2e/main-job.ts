@@ -85,6 +85,8 @@ export function mainJob(site: () => TestSite, { packetsPerSecond, mode = "dynami
       const [passed, refused] = await Promise.all([flood.stop(), blocked.stop()]);
       assert.deepEqual({ ...changes }, { same: 3, update: 1 });
       assert.notEqual(await programOnEth0(host()), before);
+      const { swappedLinks } = await project.outputs();
+      assert.deepEqual(swappedLinks, ["xdp on eth0 of test/dev/Attachment/filter-eth0"]);
       assert.equal(passed.lost, 0, JSON.stringify(passed));
       assert.equal(refused.received, 0, JSON.stringify(refused));
       assert.ok(Math.min(passed.sent, refused.sent) > packetsPerSecond / 5);

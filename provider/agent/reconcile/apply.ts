@@ -58,6 +58,7 @@ export async function makeReady(
     programs: recordsOf(preparation.programs),
     maps: recordsOf(preparation.maps),
     links: preparation.links,
+    ...(spec.objects.length > 0 ? { swappedLinks: preparation.swappedLinks } : {}),
     ...previousOf(record, specDigest, params),
     ...markOf(timer, params),
   };

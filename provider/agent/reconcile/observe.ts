@@ -75,8 +75,9 @@ export function statusOf(
   { written = false } = {},
 ): Promise<Status> {
   return withHandles(async (handles) => {
-    const { id, incarnation, revision, specDigest } = record;
+    const { id, incarnation, revision, specDigest, swappedLinks } = record;
     const status = { ...emptyStatus(id, incarnation, revision, specDigest), notes };
+    if (swappedLinks !== undefined) status.swappedLinks = swappedLinks;
     if (record.unconfirmed !== undefined) status.revertsAt = record.unconfirmed.until;
     status.drift.push(...confirmDrift(record));
     const actual = openActual(host, record, handles);

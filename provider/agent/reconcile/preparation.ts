@@ -54,6 +54,8 @@ export class Preparation {
   planes?: PlaneChange;
   /** What apply does, in words. */
   readonly words: string[] = [];
+  /** Links of other Specs that take a program of this one, in words. */
+  readonly swappedLinks: string[] = [];
   /** What the user learns from apply. */
   readonly notes: string[] = [];
   readonly actual: Actual | null;

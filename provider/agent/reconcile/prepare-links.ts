@@ -258,6 +258,7 @@ function followLinks(preparation: Preparation, other: Record, stray: number[]): 
       continue;
     }
     words.push(`swap the program of ${where}`);
+    preparation.swappedLinks.push(where);
     if (file.exchange === "reattach") notes.push(`${where}: for an instant old and new program both ran`);
     const pin =
       applied.linkId === 0 ? {} : { pin: pinPath(host.roots, other.id, other.revision, "links", part.name) };

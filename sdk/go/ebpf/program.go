@@ -56,6 +56,8 @@ type Program struct {
 	Source pulumi.StringOutput `pulumi:"source"`
 	// `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 	SpecId pulumi.StringOutput `pulumi:"specId"`
+	// The links of Attachments that its last update swapped to the new programs, in words, as `xdp on eth0 of shop/prod/Attachment/web`; in the preview of an update those that it will swap.
+	SwappedLinks pulumi.StringArrayOutput `pulumi:"swappedLinks"`
 	// Of a fleet: what each host holds, by `host[:port]`.
 	Targets TargetMapOutput `pulumi:"targets"`
 }
@@ -350,6 +352,11 @@ func (o ProgramOutput) Source() pulumi.StringOutput {
 // `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 func (o ProgramOutput) SpecId() pulumi.StringOutput {
 	return o.ApplyT(func(v *Program) pulumi.StringOutput { return v.SpecId }).(pulumi.StringOutput)
+}
+
+// The links of Attachments that its last update swapped to the new programs, in words, as `xdp on eth0 of shop/prod/Attachment/web`; in the preview of an update those that it will swap.
+func (o ProgramOutput) SwappedLinks() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v *Program) pulumi.StringArrayOutput { return v.SwappedLinks }).(pulumi.StringArrayOutput)
 }
 
 // Of a fleet: what each host holds, by `host[:port]`.

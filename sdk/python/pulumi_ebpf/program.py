@@ -312,6 +312,7 @@ class Program(pulumi.CustomResource):
             __props__.__dict__["map_refs"] = None
             __props__.__dict__["object"] = None
             __props__.__dict__["spec_id"] = None
+            __props__.__dict__["swapped_links"] = None
             __props__.__dict__["targets"] = None
         alias_opts = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="pulumi-nodejs:dynamic/ebpf:Program")])
         opts = pulumi.ResourceOptions.merge(opts, alias_opts)
@@ -357,6 +358,7 @@ class Program(pulumi.CustomResource):
         __props__.__dict__["on_unreachable_reason"] = None
         __props__.__dict__["source"] = None
         __props__.__dict__["spec_id"] = None
+        __props__.__dict__["swapped_links"] = None
         __props__.__dict__["targets"] = None
         return Program(resource_name, opts=opts, __props__=__props__)
 
@@ -519,6 +521,14 @@ class Program(pulumi.CustomResource):
         `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
         """
         return pulumi.get(self, "spec_id")
+
+    @_builtins.property
+    @pulumi.getter(name="swappedLinks")
+    def swapped_links(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
+        """
+        The links of Attachments that its last update swapped to the new programs, in words, as `xdp on eth0 of shop/prod/Attachment/web`; in the preview of an update those that it will swap.
+        """
+        return pulumi.get(self, "swapped_links")
 
     @_builtins.property
     @pulumi.getter

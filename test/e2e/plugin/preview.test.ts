@@ -41,6 +41,7 @@ new ebpf.MapEntries(
 export const blob = filter.object.blob;
 export const instructions = filter.entrypoints.xdp_filter.verifiedInstructions;
 export const bytes = filter.entrypoints.xdp_filter.jitedBytes;
+export const swappedLinks = filter.swappedLinks;
 export const programId = filter.entrypoints.xdp_filter.programId;
 ${more}
 `;
@@ -131,6 +132,22 @@ new ebpf.Program("unknown-host", {
     const { stdout: short } = await project.pulumi("preview", "--non-interactive", "--stack", project.stack);
     assert.match(short, /ebpf:index:Program filter update.*\[diff: ~globals\]/);
     assert.match(short, /Diagnostics:[^]*ebpf:index:Program \(filter\):\n\s+filter: on .*: swap/);
+  });
+
+  it("when it is updated, then the links that its preview told are swapped, and a refresh finds nothing new", async () => {
+    const links = ["xdp on eth0 of test/dev/Attachment/eth0"];
+    const { stdout } = await preview(program({ version: 2 }));
+    assert.match(stdout, new RegExp(`swappedLinks *: \\[[^\\]]*\\[0\\]: "${links[0]}"`));
+    const before = await programOnEth0(lab.host());
+    await project.up();
+    assert.notEqual(await programOnEth0(lab.host()), before);
+    assert.deepEqual((await project.outputs())["swappedLinks"], links);
+    await project.refresh();
+    const again = await preview(program({ version: 2 }), ["--refresh", "--expect-no-changes"]);
+    assert.equal(again.code, 0, again.stdout);
+    assert.deepEqual((await project.outputs())["swappedLinks"], links);
+    project.write("index.ts", program());
+    await project.up();
   });
 
   it("when changes of the property are ignored, then there are none", async () => {

@@ -83,6 +83,20 @@ describe("apply, observe, remove", () => {
     assert.deepEqual(host.pins(programId).filter((pin) => pin.includes("/programs/")).length, 1);
   });
 
+  it("remembers which links the last apply swapped", async () => {
+    const { agent } = host;
+    await agent.put(guard);
+    assert.deepEqual((await agent.apply(programSpec(guard))).swappedLinks, []);
+    await agent.apply(linkSpec(xdpHook()));
+    const swapped = [`xdp on veth0 in network namespace ${network.name} of ${linkId}`];
+    assert.deepEqual((await agent.apply(programSpec(guard, { verdict: 1 }))).swappedLinks, swapped);
+    assert.deepEqual((await agent.apply(programSpec(guard, { verdict: 1 }))).swappedLinks, swapped);
+    assert.deepEqual((await agent.observe(programId)).swappedLinks, swapped);
+    assert.equal((await agent.observe(linkId)).swappedLinks, undefined);
+    await agent.remove(linkId);
+    assert.deepEqual((await agent.apply(programSpec(guard, { verdict: 2 }))).swappedLinks, []);
+  });
+
   it("writes entries and only what changed of them", async () => {
     const { agent } = host;
     await agent.put(guard);

@@ -143,8 +143,11 @@ describe("plan", () => {
       allowGap: false,
     } as const;
     await host.agent.apply(linkSpec(hook));
-    const { changes } = await plan(programSpec(guard, { verdict: 1 }));
+    const { changes, swappedLinks } = await plan(programSpec(guard, { verdict: 1 }));
     assert.match(changes.join(), /swap the program of xdp on veth0/);
+    assert.deepEqual(swappedLinks, [
+      `xdp on veth0 in network namespace ${network.name} of ${linkSpec(hook).id}`,
+    ]);
     assert.deepEqual((await plan(programSpec(guard))).changes, []);
     await host.agent.remove(linkSpec(hook).id, programId);
   });

@@ -25,6 +25,8 @@ export class Host {
   kernel = "6.1.0";
   onApply = (): unknown => undefined;
   planned: Partial<PlanResult> = {};
+  /** In each Status. */
+  swappedLinks: string[] | undefined;
   /** Thrown by the verb, before or after it took effect. */
   failure: { verb: Verb | "dial"; error: EbpfError; after?: boolean } | undefined;
 
@@ -73,7 +75,7 @@ export class Host {
         for (const digest of Object.keys((params as ParamsOf<"blob.put">).blobs)) this.blobs.add(digest);
         return null;
       case "plan":
-        return { changes: [], warnings: [], problems: [], programs: {}, ...this.planned };
+        return { changes: [], warnings: [], problems: [], programs: {}, swappedLinks: [], ...this.planned };
       case "apply": {
         const applied = structuredClone(params as ApplyParams);
         const before = this.records.get(applied.spec.id) ?? null;
@@ -136,7 +138,9 @@ export class Host {
 
   private status({ spec, incarnation }: ApplyParams): Status {
     const programs = spec.objects.flatMap(({ entrypoints }) => entrypoints);
+    const { swappedLinks } = this;
     return {
+      ...(swappedLinks === undefined ? {} : { swappedLinks }),
       id: spec.id,
       incarnation,
       revision: 1,

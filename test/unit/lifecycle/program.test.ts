@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { EbpfError } from "../../../provider/errors";
 import type { ParamsOf } from "../../../provider/protocol/messages";
 import { digestOf } from "../../../provider/protocol/spec";
+import { UNKNOWN } from "../../../provider/resources/unknown";
 import { Workshop } from "../btf/compile";
 import { Host } from "./host";
 
@@ -76,6 +77,23 @@ describe("a Program's file", () => {
     assert.notEqual(await lifecycle.read("Program", id, outputs), null);
     await lifecycle.delete("Program", id, outputs);
     assert.equal(host.records.size, 0);
+  });
+
+  it("tells which links an update swaps: in the preview by the plan, afterwards by the Record", async () => {
+    const links = ["xdp on eth0 of shop/prod/Attachment/web"];
+    const lifecycle = host.lifecycle();
+    const { inputs } = await lifecycle.check("Program", undefined, inputsOf());
+    const { id, outputs } = await lifecycle.create("Program", inputs);
+    assert.ok(!("swappedLinks" in outputs), "a Record of 0.1.0 does not know");
+    const news = (await lifecycle.check("Program", inputs, inputsOf({ globals: { limit: 3 } }))).inputs;
+    host.planned = { swappedLinks: links };
+    assert.deepEqual((await lifecycle.preview("Program", id, outputs, news))["swappedLinks"], links);
+    host.swappedLinks = links;
+    const updated = await lifecycle.update("Program", id, outputs, news);
+    assert.deepEqual(updated["swappedLinks"], links);
+    assert.deepEqual((await lifecycle.read("Program", id, updated))!.outputs["swappedLinks"], links);
+    const offline = host.lifecycle({ "ebpf:preview": "offline" });
+    assert.equal((await offline.preview("Program", id, updated, inputs))["swappedLinks"], UNKNOWN);
   });
 
   it("that is missing is a failure of check at `source`", async () => {
