@@ -41,6 +41,7 @@ import { stopClock } from "./reconcile/unconfirmed";
 import { referencesOf } from "./references";
 import { restore } from "./restore";
 import { runCommand } from "./run";
+import { sshFlow } from "./ssh-flow";
 
 export interface Session {
   handlers: Handlers;
@@ -51,8 +52,13 @@ export interface Session {
 }
 
 export function openSession(host: Host): Session {
+  let sshConnection = "";
   const handlers: Handlers = {
-    hello: ({ protocol }) => hello(host, protocol),
+    hello: (params) => {
+      sshConnection = params.sshConnection ?? "";
+      return hello(host, params.protocol);
+    },
+    "session.flow": () => sshFlow(sshConnection),
     plan: (params) => plan(host, params),
     apply: (params, context) => applyAlone(host, params, context),
     confirm: (params, context) => alone(host, "apply", params.id, context, () => confirm(host, params)),

@@ -22,6 +22,8 @@ export const PROTOCOL_VERSION = 1;
 
 export interface AgentVerbs {
   hello(params: HelloParams): HelloResult;
+  /** The SSH connection of this session; `null`: there is none, as with the transport `local`. */
+  "session.flow"(params: Record<string, never>): SshFlow | null;
   plan(params: PlanParams): PlanResult;
   apply(params: ApplyParams): Status;
   /** To be called over a connection that was dialled after the apply. */
@@ -63,6 +65,14 @@ export interface Progress {
 
 export interface HelloParams {
   protocol: number;
+  /** SSH_CONNECTION of the login, where it had one. */
+  sshConnection?: string;
+}
+
+/** A TCP connection as the host sees it. */
+export interface SshFlow {
+  peer: { address: string; port: number };
+  local: { address: string; port: number };
 }
 
 export interface HelloResult {

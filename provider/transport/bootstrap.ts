@@ -5,6 +5,7 @@
  * for no more than a POSIX shell, head -c, gzip, sha256sum, stat and mktemp (coreutils or busybox). It says what
  * happens in lines that begin with a nonce, so whatever a login prints before is no harm:
  *
+ *   from <peer> <port> <address> <port>   SSH_CONNECTION of the login, which sudo drops
  *   as <user>                it goes on with `sudo -n`
  *   no-sudo                  it is not root and there is no sudo
  *   unsupported <system>     no bundle for this operating system or architecture
@@ -69,6 +70,7 @@ export function newNonce(): string {
 export function bootstrapScript(bundles: Bundles, nonce: string): string {
   return `
 say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
+[ -z "$SSH_CONNECTION" ] || say from "$SSH_CONNECTION"
 script=${quote(asRoot(bundles, nonce))}
 if [ "$(id -u)" = 0 ]; then run=; elif command -v sudo >/dev/null; then run='sudo -n'; say as "$(id -un)"; else say no-sudo "$(id -un)"; exit 1; fi
 if [ -n "$run" ] && [ -x ${LAUNCHER} ] && ! sudo -n -l sh >/dev/null 2>&1; then

@@ -40,14 +40,15 @@ export async function startAgent(line: Line, bundles: Bundles, options: StartOpt
   const talk = new Conversation(command, host, nonce);
   try {
     talk.write(bootstrapScript(bundles, nonce));
-    await untilStart(talk, bundles, options);
+    const sshConnection = await untilStart(talk, bundles, options);
     const rpc = connectRpc(command.stdio, { host, lastWords: () => talk.lastWords() });
     command.stdio.resume();
     const silent = setTimeout(
       () => rpc.close(talk.error(`start the agent: no answer in ${ANSWER_TIMEOUT_MS / 1000} s`, "exec")),
       ANSWER_TIMEOUT_MS,
     );
-    const hello = await rpc.call("hello", { protocol: PROTOCOL_VERSION }).finally(() => clearTimeout(silent));
+    const greeting = { protocol: PROTOCOL_VERSION, ...(sshConnection && { sshConnection }) };
+    const hello = await rpc.call("hello", greeting).finally(() => clearTimeout(silent));
     return { rpc, hello };
   } catch (error) {
     command.stdio.destroy();
@@ -58,13 +59,17 @@ export async function startAgent(line: Line, bundles: Bundles, options: StartOpt
   }
 }
 
-/** Resolves when the agent has the stream. */
-async function untilStart(talk: Conversation, bundles: Bundles, options: StartOptions): Promise<void> {
+/** Resolves when the agent has the stream, with SSH_CONNECTION of the login. */
+async function untilStart(
+  talk: Conversation,
+  bundles: Bundles,
+  options: StartOptions,
+): Promise<string | undefined> {
   const { onProgress } = options;
   let doing = "";
   const tell = setInterval(() => doing !== "" && onProgress?.(doing), SILENT_MS);
   try {
-    await converse(talk, bundles, options, (text) => {
+    return await converse(talk, bundles, options, (text) => {
       // the first line comes as long after its beginning as the others after each other
       if (doing === "") tell.refresh();
       doing = text;
@@ -79,9 +84,10 @@ async function converse(
   bundles: Bundles,
   options: StartOptions,
   now: (doing: string) => void,
-): Promise<void> {
+): Promise<string | undefined> {
   const { host } = options;
   let state: { spoken: boolean; sudoer?: string } = { spoken: false };
+  let sshConnection: string | undefined;
   let timeout = ANSWER_TIMEOUT_MS;
   for (;;) {
     const line = await talk.line(timeout);
@@ -99,7 +105,10 @@ async function converse(
     state = { spoken: true };
     switch (word) {
       case "start":
-        return;
+        return sshConnection;
+      case "from":
+        sshConnection = rest.join(" ");
+        break;
       case "as":
         state.sudoer = rest[0] ?? "";
         break;

@@ -23,5 +23,7 @@ export interface DialOptions {
   dialErrorLimit: number;
   /** Of one dial, in ms. */
   dialTimeout: number;
+  /** Share no connection, at no hop. */
+  anew?: boolean;
   onProgress?: (message: string) => void;
 }

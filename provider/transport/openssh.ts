@@ -15,14 +15,14 @@ import { makeTemporaryDirectory, removeTemporaryDirectory } from "./temporary-di
 /** Name under which a stated `hostKey` stands in a known_hosts file of ours. */
 const KEY_ALIAS = "pulumi-ebpf-host";
 
-export function openOpenssh(connection: Connection, { dialTimeout, dialErrorLimit }: DialOptions): Line {
+export function openOpenssh(connection: Connection, options: DialOptions): Line {
   const host = hostLabel(connection);
   refuseWhatSshCannotTake(connection, host);
   const directory = makeTemporaryDirectory();
   const running = new Set<() => void>();
   return {
     exec: async (command) => {
-      const args = sshArguments(connection, directory, dialTimeout, dialErrorLimit);
+      const args = sshArguments(connection, directory, options);
       const child = await runChild("ssh", [...args, "--", connection.host, command], host);
       running.add(child.kill);
       void child.ended.then(() => running.delete(child.kill));
@@ -38,8 +38,7 @@ export function openOpenssh(connection: Connection, { dialTimeout, dialErrorLimi
 function sshArguments(
   connection: Connection,
   directory: string,
-  dialTimeout: number,
-  limit: number,
+  { dialTimeout, dialErrorLimit: limit, anew }: DialOptions,
 ): string[] {
   const { port, user, privateKey, agentSocketPath, hostKey, proxy } = connection;
   const options: Record<string, string | number> = {
@@ -62,7 +61,8 @@ function sshArguments(
     options["GlobalKnownHostsFile"] = "none";
   }
   const args = ["-T"];
-  const config = process.env[CONFIG_FILE_VARIABLE];
+  const given = process.env[CONFIG_FILE_VARIABLE];
+  const config = anew === true ? unsharedConfig(directory, given) : given;
   if (config !== undefined) args.push("-F", config);
   for (const [name, value] of Object.entries(options)) args.push("-o", `${name}=${value}`);
   if (port !== undefined) args.push("-p", String(port));
@@ -77,6 +77,19 @@ function sshArguments(
   }
   if (proxy !== undefined) args.push("-J", hostLabel(proxy));
   return args;
+}
+
+/**
+ * The user's configuration without ControlMaster. In a file and not by -o, because ssh hands only -F on to the ssh of a
+ * ProxyJump; the first value of an option counts. A ProxyCommand that runs ssh by itself is out of reach.
+ */
+function unsharedConfig(directory: string, given = "~/.ssh/config"): string {
+  const file = join(directory, "config");
+  const lines = ["Host *", "ControlMaster no", "ControlPath none", `Include ${quote(given)}`];
+  // -F also leaves out the system's
+  if (given === "~/.ssh/config") lines.push("Include /etc/ssh/ssh_config");
+  writeFileSync(file, `${lines.join("\n")}\n`, { mode: 0o600 });
+  return file;
 }
 
 function refuseWhatSshCannotTake({ password, privateKeyPassword, proxy }: Connection, host: string): void {

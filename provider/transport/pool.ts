@@ -34,6 +34,11 @@ export class SessionPool {
   ) {}
 
   readonly open: OpenSession = async (connection, options = {}) => {
+    if (options.anew === true) {
+      const own = new PooledSession(this, connection, true);
+      await own.ready(options);
+      return own;
+    }
     const key = createHash("sha256")
       .update(JSON.stringify(canonical(connection)))
       .digest("hex");
@@ -56,7 +61,7 @@ export class SessionPool {
 
   /** Resolves when `session` may hold a connection. */
   async admit(session: PooledSession): Promise<void> {
-    while (this.live.size >= this.limit && !this.live.has(session)) {
+    while (!session.anew && this.live.size >= this.limit && !this.live.has(session)) {
       const idle = [...this.live].find((other) => other.idle);
       if (idle !== undefined) idle.close();
       else await new Promise<void>((resolve) => this.waiting.push(resolve));
@@ -96,6 +101,8 @@ class PooledSession implements AgentSession {
   constructor(
     private readonly pool: SessionPool,
     private readonly connection: Connection,
+    /** Not shared, at no hop. */
+    readonly anew = false,
   ) {
     this.host = hostLabel(connection);
   }
@@ -153,6 +160,7 @@ class PooledSession implements AgentSession {
       signal: abort.signal,
       dialErrorLimit: singleDialSeconds === undefined ? dialLimit(this.connection) : 1,
       dialTimeout: 1000 * (singleDialSeconds ?? this.connection.perDialTimeout ?? DIAL_SECONDS),
+      anew: this.anew,
       // a host that many wait for is told of once
       onProgress: (message) => [...listeners][0]?.(message),
     };

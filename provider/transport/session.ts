@@ -24,6 +24,11 @@ export interface OpenOptions {
   signal?: AbortSignal;
   /** One dial only, of at most so many seconds (plan uses 3). */
   singleDialSeconds?: number;
+  /**
+   * A session of the caller's own, to be released, over TCP connections that did not exist before: no session, no bastion
+   * and no ControlMaster is shared. It does not wait for room.
+   */
+  anew?: boolean;
   /** What takes more than two seconds. Of those who wait for one host's session, the first is told. */
   onProgress?: (message: string) => void;
 }

@@ -3,6 +3,7 @@
  * Does not own: ~/.ssh/config (ssh-config.ts), host keys (known-hosts.ts), credentials (credentials.ts), how often to
  * dial (dial-limits.ts).
  */
+import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Client, ServerHostKeyAlgorithm } from "ssh2";
 import { EbpfError } from "../errors";
@@ -85,6 +86,8 @@ class Chain {
 
   async connect(hops: Hop[], host: string, options: DialOptions): Promise<Client> {
     let previous: Client | undefined;
+    // what nobody else can name is shared with nobody
+    const sharedBy = options.anew === true ? randomUUID() : "all";
     for (const [index, hop] of hops.entries()) {
       const through = previous;
       const connect = async (): Promise<Client> =>
@@ -93,7 +96,7 @@ class Chain {
         this.target = await connect();
         return this.target;
       }
-      previous = await this.share(JSON.stringify(hops.slice(0, index + 1)), connect);
+      previous = await this.share(JSON.stringify([sharedBy, ...hops.slice(0, index + 1)]), connect);
     }
     throw new Error("a route has at least the target");
   }

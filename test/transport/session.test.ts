@@ -195,13 +195,16 @@ describe("session", function () {
       assert.match(error.render(), /Connection refused.*; make `ssh -o BatchMode=yes/s);
     });
 
-    it("starts the agent on this machine, without SSH", async () => {
+    it("starts the agent on this machine, without SSH; a login that is over is none", async () => {
       // in a mount namespace of its own: the bundle lies in /var/lib of the machine otherwise
       const script = `
         const { SessionPool } = require("./provider/transport/pool");
         const pool = new SessionPool(${JSON.stringify(suite.bundleDirectory)});
         pool.open({ host: "localhost", transport: "local" })
-          .then(async (session) => console.log(session.hello.agent, JSON.stringify(await session.call("probe", {}))))
+          .then(async (session) => console.log(session.hello.agent, JSON.stringify([
+            await session.call("probe", {}),
+            await session.call("session.flow", {}),
+          ])))
           .finally(() => pool.closeAll());`;
       const mounts = "mkdir -p /var/lib/pulumi-ebpf && mount -t tmpfs none /var/lib/pulumi-ebpf";
       const { stdout } = await promisify(execFile)(
@@ -219,9 +222,9 @@ describe("session", function () {
           "-e",
           script,
         ],
-        { cwd: root },
+        { cwd: root, env: { ...process.env, SSH_CONNECTION: "192.0.2.9 50122 192.0.2.1 22" } },
       );
-      assert.equal(stdout.trim(), `${suite.manifest.x64.digest} {"libbpf":"3.3.4"}`);
+      assert.equal(stdout.trim(), `${suite.manifest.x64.digest} [{"libbpf":"3.3.4"},null]`);
     });
   });
 
