@@ -60,7 +60,8 @@ export function parseIpv6(text: string): Buffer | undefined {
   return bytes;
 }
 
-function hexDigit(code: number): number {
+/** Of a character code; -1: it is none. */
+export function hexDigit(code: number): number {
   if (code >= 48 && code <= 57) return code - 48;
   const letter = code | 32;
   return letter >= 97 && letter <= 102 ? letter - 87 : -1;

@@ -5,9 +5,10 @@
 import { perCpuValues } from "../btf";
 import { digestOf } from "../protocol/spec";
 import { packBinary } from "./binary";
-import { cutChunks, findDuplicates, hashKeys, type Records } from "./chunks";
+import { cutRecords, findDuplicates, hashKeys, type Records } from "./chunks";
 import { readCsv } from "./csv";
 import { findFile, readFile, type LocalFile } from "./file";
+import { once } from "./kept";
 import { checkKeys } from "./keys";
 import { readNdjson } from "./ndjson";
 import { Problems } from "./problems";
@@ -22,20 +23,6 @@ export async function openEntries(request: EntriesRequest): Promise<EntriesSourc
   return once(digestOf([file.path, file.stamp, request]), async () =>
     packFile(request, file, format, await readFile(request.property, file)),
   );
-}
-
-/** Encoded files by digest of request and stamp; the latest few, since each may be of many megabytes. */
-const encoded = new Map<string, Promise<EntriesSource>>();
-const encodedKept = 4;
-
-function once(key: string, open: () => Promise<EntriesSource>): Promise<EntriesSource> {
-  const present = encoded.get(key);
-  if (present !== undefined) return present;
-  const opening = open();
-  encoded.set(key, opening);
-  for (const oldest of [...encoded.keys()].slice(0, -encodedKept)) encoded.delete(oldest);
-  opening.catch(() => encoded.delete(key));
-  return opening;
 }
 
 function packRows(request: EntriesRequest, rows: unknown[]): EntriesSource {
@@ -95,12 +82,12 @@ function finish(
   }
   if (problems.any) throw problems.error(`encode ${property}`, property);
   if (request.keysOnly) return keysOf(property, records);
-  const { manifest, blobs } = cutChunks(records, hashes);
+  const { manifest, blobs } = cutRecords(records, hashes);
   return { kind: "entries", property, manifest, count: records.count, blobs: () => blobs };
 }
 
 function keysOf(property: string, { bytes, keySize, recordSize, count }: Records): EntriesSource {
-  const { manifest, blobs } = cutChunks({ bytes, keySize, recordSize, count: 0 }, new Uint32Array());
+  const { manifest, blobs } = cutRecords({ bytes, recordSize, count: 0 }, new Uint32Array());
   const keys = Array.from({ length: count }, (_, row) =>
     bytes.toString("base64", row * recordSize, row * recordSize + keySize),
   );

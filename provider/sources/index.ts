@@ -1,16 +1,26 @@
 /**
- * Local files of the operator, opened and checked: ELF objects and rows of map entries.
+ * Local files of the operator, opened and checked: ELF objects, rows of map entries, networks.
  *
  * Owns all file access of the operator's side besides transport, clang, and its cache.
  * Does not own the meaning of an object (provider/btf) or of a resource's inputs (provider/resources).
  */
 import { EbpfError, invalid, type Problem } from "../errors";
 import { openEntries } from "./entries";
+import { openLines, openNetworks } from "./lines";
 import { openObject } from "./object";
 import type { OpenSources, Source, SourceRequest } from "./source";
 
 function open(request: SourceRequest): Promise<Source> {
-  return request.kind === "object" ? openObject(request) : openEntries(request);
+  switch (request.kind) {
+    case "object":
+      return openObject(request);
+    case "entries":
+      return openEntries(request);
+    case "lines":
+      return openLines(request);
+    case "networks":
+      return openNetworks(request);
+  }
 }
 
 /**

@@ -1,11 +1,12 @@
 /**
- * Local files of the operator: ELF objects (compiled when they are C) and files of map entries.
+ * Local files of the operator: ELF objects (compiled when they are C), files of map entries and of networks. Long lists
+ * of the program go the same way.
  * Owns all file access of the operator's side besides transport. Only check, create and update open files.
  */
 import type { TypeLayout } from "../btf";
 
-export type SourceRequest = ObjectRequest | EntriesRequest;
-export type Source = ObjectSource | EntriesSource;
+export type SourceRequest = ObjectRequest | EntriesRequest | LinesRequest | NetworksRequest;
+export type Source = ObjectSource | EntriesSource | LinesSource;
 
 /** An ELF object, or a `.bpf.c` that clang makes one of. Paths are relative to the program's directory. */
 export interface ObjectRequest {
@@ -62,6 +63,36 @@ export interface EntriesSource {
   count: number;
   /** base64, of a request with `keysOnly`, in the order of its rows; the manifest is then that of no rows. */
   keys?: string[];
+  /** The manifest's and every chunk's bytes by digest. */
+  blobs(): Map<string, Uint8Array>;
+}
+
+/** A list of the program that travels as text. */
+export interface LinesRequest {
+  kind: "lines";
+  property: string;
+  what: "rules" | "networks";
+  /** Asked only where they must be cut. */
+  lines(): string[];
+  /** What check made of them. */
+  manifest?: string;
+}
+
+/** A file of networks. */
+export interface NetworksRequest {
+  kind: "networks";
+  property: string;
+  file: string;
+  /** Longest list. */
+  most: number;
+}
+
+export interface LinesSource {
+  kind: "lines";
+  property: string;
+  /** sha256 of the manifest; see TextContent. */
+  manifest: string;
+  count: number;
   /** The manifest's and every chunk's bytes by digest. */
   blobs(): Map<string, Uint8Array>;
 }
