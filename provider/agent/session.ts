@@ -73,6 +73,8 @@ export function openSession(host: Host): Session {
       await host.blobs.put(blobs);
       return null;
     },
+    "blob.get": ({ digests }) =>
+      Object.fromEntries(digests.map((digest) => [digest, host.blobs.read(digest)])),
     probe: () => probe(host),
     testRun: (params) => testRun(host, params),
     restore: ({ ids }, context) =>

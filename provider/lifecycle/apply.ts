@@ -11,6 +11,7 @@ import { type Call, during } from "./call";
 import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
 import { withDefaults } from "./defaults";
 import { describe, explain } from "./describe";
+import { withoutHeld } from "./held";
 import { outputsOf } from "./observe";
 import { PartialError, type Properties, withoutHostless } from "./state";
 
@@ -55,7 +56,7 @@ export async function apply(
     sent = true;
     const status = await session.call(
       "apply",
-      { spec, inputs: withoutHostless(inputs), incarnation, ...options },
+      { spec, inputs: withoutHeld(definition, withoutHostless(inputs)), incarnation, ...options },
       {
         ...during(call),
         onProgress: atMostEvery(PROGRESS_MS, (progress) =>

@@ -19,7 +19,12 @@ export function blobsOf(sources: Source[]): Map<string, Uint8Array> {
 
 /** Fails with `conflict` when a local file is not what check saw. */
 export function verifyUnchanged(spec: Spec, sources: Source[]): void {
-  const wanted = [...spec.objects.map(({ blob }) => blob), ...spec.entries.map(({ manifest }) => manifest)];
+  const { objects, entries, policy, addressSet } = spec;
+  const contents = [...entries, policy?.ingress, policy?.egress, addressSet?.networks];
+  const wanted = [
+    ...objects.map(({ blob }) => blob),
+    ...contents.flatMap((content) => (content === undefined ? [] : [content.manifest])),
+  ];
   const held = new Set(sources.map((source) => (source.kind === "object" ? source.blob : source.manifest)));
   if (wanted.every((digest) => held.has(digest))) return;
   const property = sources[0]?.property;

@@ -34,7 +34,7 @@ export async function checkInputs(
   const parsed = definition.inputs.safeParse(news);
   if (!parsed.success) {
     const problems = problemsOf(definition.inputs, knownIssues(parsed.error.issues, unknown));
-    if (problems.length > 0) return { inputs: news, problems };
+    if (problems.length > 0) return { inputs: news, problems: firstOf(problems) };
   }
 
   const known: Record<string, unknown> = { ...news };
@@ -43,23 +43,34 @@ export async function checkInputs(
   const args = leftOut.size === 0 ? parsed : definition.inputs.safeParse(known);
   if (!args.success) return { inputs: news, problems: [] };
 
-  const { checked, sources, problems } = await resolve(definition, args.data, openSources);
+  const { checked, sources, problems } = await resolve(definition, args.data, openSources, leftOut);
   const real = leftOut.size === 0 ? problems : withoutUnknown(problems, leftOut);
-  if (checked === undefined || real.length > 0) return { inputs: news, problems: real };
+  if (checked === undefined || real.length > 0) return { inputs: news, problems: firstOf(real) };
   const inputs = withoutDefaults(definition, { ...checked });
   if (leftOut.size === 0) return { inputs, problems: [], complete: { checked, sources } };
   const holes = Object.fromEntries([...leftOut].map((name) => [name, news[name]]));
   return { inputs: { ...inputs, ...holes }, problems: [] };
 }
 
+/** A list of a hundred thousand rules may be wrong in each of them. */
+const MOST_PROBLEMS = 100;
+
+function firstOf(problems: Problem[]): Problem[] {
+  const more = problems.length - MOST_PROBLEMS;
+  if (more <= 0) return problems;
+  const rest = { property: "", reason: `and ${more.toLocaleString("en-US")} more problems` };
+  return [...problems.slice(0, MOST_PROBLEMS), rest];
+}
+
 async function resolve(
   definition: ResourceDefinition,
   args: CommonInputs,
   openSources: OpenSources,
+  leftOut: ReadonlySet<string>,
 ): Promise<{ checked?: CommonInputs; sources: Source[]; problems: Problem[] }> {
   try {
     const sources = await openSources(definition.sources(args));
-    const result = definition.resolve(args, sources);
+    const result = definition.resolve(args, sources, leftOut);
     if ("problems" in result) return { sources, problems: result.problems };
     return { checked: result.checked, sources, problems: [] };
   } catch (thrown) {

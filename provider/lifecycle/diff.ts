@@ -1,7 +1,8 @@
 /** What differs between a state and new inputs, per property path. No I/O. */
 import { type CommonInputs, HOSTLESS_INPUTS, type ResourceDefinition } from "../resources/resource";
 import { withDefaults } from "./defaults";
-import { type Path, propertyPath } from "./unknowns";
+import { alikeHeld } from "./held";
+import { propertyPath } from "./unknowns";
 
 /** As the engine's PropertyDiff kinds. */
 export type ChangeKind = "add" | "delete" | "update" | "add-replace" | "delete-replace" | "update-replace";
@@ -30,6 +31,7 @@ export function diffInputs(
   const settled: Record<string, unknown> = settle(definition, olds, withDefaults(definition, news));
   const names = new Set([...Object.keys(settled), ...Object.keys(definition.inputs.shape)]);
   names.delete("specId");
+  for (const name of alikeHeld(definition, olds, settled)) names.delete(name);
   const found = [...names]
     .flatMap((name) => differences(olds[name], settled[name], [name]))
     .filter(({ property }) => !ignoreChanges.some((ignored) => within(property, ignored)));
@@ -72,22 +74,42 @@ interface Difference {
   kind: "add" | "delete" | "update";
 }
 
-function differences(before: unknown, after: unknown, path: Path): Difference[] {
-  if (before === after) return [];
-  const all = (kind: Difference["kind"]) => [{ property: propertyPath(path), kind }];
-  if (before === undefined) return all("add");
-  if (after === undefined) return all("delete");
+function differences(before: unknown, after: unknown, path: (string | number)[]): Difference[] {
+  const found: Difference[] = [];
+  addDifferences(before, after, path, found);
+  return found;
+}
+
+/** `path` is one for all levels: a long list is walked without a new one for each of its parts. */
+function addDifferences(
+  before: unknown,
+  after: unknown,
+  path: (string | number)[],
+  found: Difference[],
+): void {
+  if (before === after) return;
+  const inner = (key: string | number, one: unknown, other: unknown) => {
+    if (one === other) return;
+    path.push(key);
+    addDifferences(one, other, path, found);
+    path.pop();
+  };
   if (Array.isArray(before) && Array.isArray(after)) {
-    const inner = Array.from({ length: Math.max(before.length, after.length) }, (_, index) =>
-      differences(before[index], after[index], [...path, index]),
-    ).flat();
-    return inner.length > MOST_PER_ARRAY ? all("update") : inner;
+    const earlier = found.length;
+    for (let index = 0; index < Math.max(before.length, after.length); index++) {
+      inner(index, before[index], after[index]);
+      if (found.length - earlier <= MOST_PER_ARRAY) continue;
+      found.length = earlier;
+      found.push({ property: propertyPath(path), kind: "update" });
+      return;
+    }
+  } else if (isObject(before) && isObject(after)) {
+    for (const key of Object.keys(before)) inner(key, before[key], after[key]);
+    for (const key of Object.keys(after)) if (!(key in before)) inner(key, undefined, after[key]);
+  } else {
+    const kind = before === undefined ? "add" : after === undefined ? "delete" : "update";
+    found.push({ property: propertyPath(path), kind });
   }
-  if (isObject(before) && isObject(after)) {
-    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-    return [...keys].flatMap((key) => differences(before[key], after[key], [...path, key]));
-  }
-  return all("update");
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

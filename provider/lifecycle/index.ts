@@ -15,6 +15,7 @@ import { type Connection, hostLabel } from "../transport/connection";
 import type { OpenSession } from "../transport/session";
 import { apply, type Tools } from "./apply";
 import { type Call, during } from "./call";
+import { reportChanges } from "./changes";
 import { checkInputs } from "./check";
 import { type Settings, withCredentials, withoutCredentials } from "./credentials";
 import { describe, forgotten, isUnreachable, withWaysOut } from "./describe";
@@ -145,8 +146,21 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         failures: [{ property: "hosts", reason: "give either hosts or connection, not both" }],
       };
     }
-    const plans = !applying && planAt === "check" && asksHosts;
-    if (isFleet(news)) return fleets.check(definition, olds, news, plans, call);
+    const previews = !applying && planAt === "check";
+    const outcome = isFleet(news)
+      ? await fleets.check(definition, olds, news, previews && asksHosts, call)
+      : await checkOne(definition, olds, news, previews && asksHosts, call);
+    if (previews && outcome.failures.length === 0) reportChanges(definition, olds, outcome.inputs, call);
+    return outcome;
+  }
+
+  async function checkOne(
+    definition: ResourceDefinition,
+    olds: Properties | undefined,
+    news: Properties,
+    plans: boolean,
+    call: Call,
+  ): Promise<CheckOutcome> {
     const { inputs, problems, complete } = await checkInputs(definition, olds, news, openSources);
     if (problems.length > 0 || complete === undefined) return { inputs, failures: problems };
     const unchanged = olds !== undefined && !diffInputs(definition, olds, inputs).changes;
@@ -181,6 +195,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async preview(kind, id, olds, news, call = options) {
       const definition = definitionOf(kind, id, olds);
+      reportChanges(definition, olds, news, call);
       if (isFleet(news)) return fleets.preview(definition, olds, news, asksHosts, call);
       const state = olds === undefined ? undefined : stateOf(kind, id ?? "", olds);
       if (olds !== undefined && isHostlessOnly(diffInputs(definition, olds, news)))

@@ -6,6 +6,7 @@ import type { Tools } from "./apply";
 import { during } from "./call";
 import { withDefaults, withoutDefaults } from "./defaults";
 import { driftTexts } from "./drift";
+import { withHeld } from "./held";
 import { hostlessOf, type Properties, type State } from "./state";
 
 /**
@@ -23,13 +24,9 @@ export async function observe(
   const observed = await session.call("observe", { id: state.specId }, during(call));
   if (observed === null) return null;
   const { specId } = reached;
-  const applied: Properties = {
-    ...(observed.inputs as Properties),
-    ...hostlessOf(reached),
-    specId,
-    drift: [],
-  };
-  const inputs = withoutDefaults(definition, applied);
+  const recorded = observed.inputs as Properties;
+  const applied = await withHeld(definition, recorded, state as unknown as Properties, session, call);
+  const inputs = withoutDefaults(definition, { ...applied, ...hostlessOf(reached), specId, drift: [] });
   const spec = definition.compile(withDefaults(definition, inputs));
   const { incarnation = observed.status.incarnation } = state;
   const outputs = outputsOf(definition, inputs, incarnation, observed.status, spec);

@@ -4,13 +4,24 @@ import { UNKNOWN } from "../resources/unknown";
 
 export type Path = readonly (string | number)[];
 
-export function unknownPaths(value: unknown, path: Path = []): Path[] {
-  if (value === UNKNOWN) return [path];
-  if (value === null || typeof value !== "object") return [];
-  const children: [string | number, unknown][] = Array.isArray(value)
-    ? value.map((child, index) => [index, child])
-    : Object.entries(value);
-  return children.flatMap(([key, child]) => unknownPaths(child, [...path, key]));
+export function unknownPaths(value: unknown): Path[] {
+  const found: Path[] = [];
+  addUnknown(value, [], found);
+  return found;
+}
+
+/** `path` is one for all levels: a long list is walked without a new one for each of its parts. */
+function addUnknown(value: unknown, path: (string | number)[], found: Path[]): void {
+  if (value === UNKNOWN) found.push([...path]);
+  if (value === null || typeof value !== "object") return;
+  const keys = Array.isArray(value) ? value.keys() : Object.keys(value);
+  for (const key of keys) {
+    const child = (value as Record<string | number, unknown>)[key];
+    if (child !== UNKNOWN && (child === null || typeof child !== "object")) continue;
+    path.push(key);
+    addUnknown(child, path, found);
+    path.pop();
+  }
 }
 
 /** Whether one path leads to, through or below the other. */

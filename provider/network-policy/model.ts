@@ -22,7 +22,7 @@ const ALWAYS = { when: ({ value }: { value: unknown }) => Array.isArray(value) }
 
 const PEER_KINDS = ["any", "cidr", "addressSet", "self"] as const;
 
-const cidrSchema = z.string().superRefine((text, context) => {
+export const cidrSchema = z.string().superRefine((text, context) => {
   const parsed = parseCidr(text, text.includes(":") ? 16 : 4);
   if (typeof parsed === "string") context.addIssue({ code: "custom", message: parsed });
 });
@@ -45,7 +45,9 @@ export const peerSchema = z
         description: "Networks inside `cidr` that this peer leaves out.",
         example: ["198.51.100.128/25"],
       }),
-    addressSet: z.string().min(1).optional().meta({ description: "An AddressSet." }),
+    addressSet: z.string().min(1).optional().meta({
+      description: "The networks of an AddressSet: its `specId`; in Node.js the resource itself.",
+    }),
     self: z.literal(true).optional().meta({ description: "The host's own addresses." }),
   })
   .superRefine((peer, context) => {
@@ -70,19 +72,24 @@ export const peerSchema = z
   })
   .meta({ typeName: "PolicyPeer", typeDescription: "Addresses on the other side; one of the four." });
 
+const PORT_RANGE = "expected a whole number from 1 to 65535";
+const BYTE_RANGE = "expected a whole number from 0 to 255";
+export const portNumber = z.number().int(PORT_RANGE);
+export const byteNumber = z.number().int(BYTE_RANGE);
+
 export const portSchema = z
   .strictObject({
     protocol: protocolSchema.meta({ description: "Name, or number of the IP protocol.", example: "TCP" }),
-    port: z.number().optional().meta({
+    port: portNumber.optional().meta({
       description: "Destination port of TCP, UDP or SCTP. Default: all.",
       example: 443,
     }),
-    endPort: z.number().optional().meta({
+    endPort: portNumber.optional().meta({
       description: "Last port of a range that begins with `port`.",
       example: 8080,
     }),
-    type: z.number().optional().meta({ description: "Type of ICMP or ICMPv6. Default: all.", example: 8 }),
-    code: z.number().optional().meta({ description: "Code of that type. Default: all.", example: 0 }),
+    type: byteNumber.optional().meta({ description: "Type of ICMP or ICMPv6. Default: all.", example: 8 }),
+    code: byteNumber.optional().meta({ description: "Code of that type. Default: all.", example: 0 }),
   })
   .superRefine((entry, context) => {
     for (const [property, message] of portProblems(entry)) {
@@ -96,7 +103,7 @@ const ruleInputs = {
     description: "Unique in its list. Counters and `explain` show it.",
     example: "ssh from offices",
   }),
-  action: z.enum(["allow", "deny"]).default("allow").meta({
+  action: z.enum(["allow", "deny"]).meta({ typeName: "PolicyAction" }).default("allow").meta({
     description: "A deny beats every allow, wherever it stands.",
     default: "allow",
   }),
@@ -194,7 +201,8 @@ function outside(inner: string, cidr: string): string | undefined {
 
 type PortEntry = z.output<typeof portSchema>;
 
-function* portProblems(entry: PortEntry): Generator<[keyof PortEntry, string]> {
+/** Each at its property of the entry. */
+export function* portProblems(entry: PortEntry): Generator<[keyof PortEntry, string]> {
   const protocol = protocolNumber(entry.protocol);
   const named = protocolText(protocol);
   if (IPV6_EXTENSIONS.includes(protocol)) {
@@ -206,7 +214,7 @@ function* portProblems(entry: PortEntry): Generator<[keyof PortEntry, string]> {
     else if (entry.port === undefined) yield ["endPort", "needs `port`, where the range begins"];
   }
   for (const property of ["port", "endPort"] as const) {
-    if (!within(entry[property], 1, 65535)) yield [property, "expected a whole number from 1 to 65535"];
+    if (!within(entry[property], 1, 65535)) yield [property, PORT_RANGE];
   }
   if (entry.port !== undefined && entry.endPort !== undefined && entry.endPort < entry.port) {
     yield ["endPort", `${entry.endPort} is below port ${entry.port}`];
@@ -220,10 +228,11 @@ function* portProblems(entry: PortEntry): Generator<[keyof PortEntry, string]> {
     }
   }
   for (const property of ["type", "code"] as const) {
-    if (!within(entry[property], 0, 255)) yield [property, "expected a whole number from 0 to 255"];
+    if (!within(entry[property], 0, 255)) yield [property, BYTE_RANGE];
   }
 }
 
+/** Of what is no whole number the schema says it. */
 function within(value: number | undefined, least: number, most: number): boolean {
-  return value === undefined || (Number.isInteger(value) && value >= least && value <= most);
+  return value === undefined || !Number.isInteger(value) || (value >= least && value <= most);
 }

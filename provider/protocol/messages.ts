@@ -40,6 +40,8 @@ export interface AgentVerbs {
   "blob.has"(params: { digests: string[] }): string[];
   /** Verified against the digest, written atomically. Several at once to save round trips. */
   "blob.put"(params: { blobs: Record<string, Uint8Array> }): null;
+  /** By digest. Fails with `not-found` for one that the host lacks. */
+  "blob.get"(params: { digests: string[] }): Record<string, Uint8Array>;
   probe(params: Record<string, never>): HostFeatures;
   testRun(params: TestRunParams): TestRunResult;
   /** Brings recorded Specs back after a reboot, all or the named ones. */

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { EbpfError, Problem } from "../errors";
 import type { PlanResult } from "../protocol/messages";
+import type { TextContent } from "../protocol/policy";
 import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { Source, SourceRequest } from "../sources/source";
@@ -66,6 +67,14 @@ export const mapDataPolicySchema = z
     default: "fail",
   });
 
+/** A long list of the inputs that the host keeps in chunks: it is in no Record, and read back from them. */
+export interface HeldInput<Checked> {
+  /** What holds it. Undefined: it is not given, or not known. */
+  content(checked: Partial<Checked>): TextContent | undefined;
+  /** The input, from the content's lines. */
+  fromLines(lines: string[]): unknown;
+}
+
 export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Checked extends Args = Args> {
   kind: string;
   /** What arrives from the SDK, with `.meta({ description, default, example, secret })` per property. */
@@ -74,9 +83,14 @@ export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Ch
   sources(inputs: Args): SourceRequest[];
   /**
    * Adds all that follows from inputs and files alone (digests, defaults, names and types of an object's parts),
-   * so that it is known in preview. Every problem is reported, not the first only.
+   * so that it is known in preview. Every problem is reported, not the first only. `leftOut`: optional inputs that are
+   * missing because they are not known yet.
    */
-  resolve(inputs: Args, sources: Source[]): { checked: Checked } | { problems: Problem[] };
+  resolve(
+    inputs: Args,
+    sources: Source[],
+    leftOut?: ReadonlySet<string>,
+  ): { checked: Checked } | { problems: Problem[] };
   compile(checked: Checked): Spec;
   /** Outputs besides the checked inputs. Kernel ids and counters go here; diff ignores them. */
   outputs(checked: Checked, status: Status): Record<string, unknown>;
@@ -90,6 +104,10 @@ export interface ResourceDefinition<Args extends CommonInputs = CommonInputs, Ch
    * UNKNOWN where what they are made of is unknown. Kinds that nobody refers to have none.
    */
   refs?(checked: Partial<Checked>): Record<string, unknown>;
+  /** By name. */
+  held?: Readonly<Record<string, HeldInput<Checked>>>;
+  /** What a preview says of an update, where the paths of what differs do not tell a person. One line each. */
+  changes?(olds: Partial<Checked>, news: Partial<Checked>): string[];
   /**
    * The new inputs as diff compares them: a difference that means nothing is taken from the old ones (the blob of
    * a C source whose text is the same, compiled by another clang).

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Target } from "../lifecycle/fleet/targets";
+import type { AddressSetStatus, JudgedInterface, PolicyStatus, TextContent } from "../protocol/policy";
 import type { LinkStatus, ProgramStatus } from "../protocol/status";
 import { attachmentRefSchema } from "../resources/attachments/tcx";
 import type { LoadedMap } from "../resources/loaded-map";
@@ -11,6 +12,7 @@ import { mapTypeSchema } from "../resources/map";
 import type { CheckedShape } from "../resources/map-shape";
 import type { CheckedMapEntries } from "../resources/map-entries";
 import type { CheckedMap, CheckedObject } from "../resources/object-info";
+import type { PolicyContent } from "../resources/network-policy";
 import { mapRefSchema, programRefSchema } from "../resources/references";
 
 /** A schema of all members of T and no others. */
@@ -136,6 +138,55 @@ const content = object<CheckedMapEntries["content"]>("RowsContent", "What the ro
   }),
 });
 
+const textContent = object<TextContent>("TextContent", "What a list is, without its items.", {
+  manifest: text("sha256 over them; equal items in equal order have equal ones."),
+  count: count("Items."),
+});
+
+const policyContent = object<PolicyContent>("PolicyContent", "What the rules are, without them.", {
+  ingress: textContent.optional().meta({ description: "Those of ingress, if the policy names it." }),
+  egress: textContent.optional().meta({ description: "Those of egress, if the policy names it." }),
+  sets: z.array(z.string()).meta({ description: "`specId` of each AddressSet that rules name." }),
+});
+
+const judgedHook = (description: string) => z.string().optional().meta({ description });
+const judgedInterface = object<
+  Omit<JudgedInterface, "ingress" | "egress"> & { ingress?: string; egress?: string }
+>("JudgedInterface", "An interface on which packets are judged.", {
+  name: text("Its name."),
+  netns: z.string().optional().meta({ description: "Its network namespace, if not the host's own." }),
+  ifindex: fact("The kernel's index."),
+  ingress: judgedHook("`tcx`, `tc` or `xdp`: how what it receives is judged; absent: by no policy."),
+  egress: judgedHook("`tcx` or `tc`: how what it sends is judged; absent: by no policy."),
+  policies: z.array(z.string()).meta({ description: "`specId` of all policies that judge here, in order." }),
+  bypassable: z.string().optional().meta({
+    description: "A program of somebody else ahead of ours that may pass or redirect packets, in words.",
+  }),
+});
+
+const policyStatus = object<Omit<PolicyStatus, "interfaces" | "revertsAt"> & { interfaces: unknown[] }>(
+  "PolicyStatus",
+  "What judges; of a fleet what all hosts have alike.",
+  {
+    interfaces: z.array(judgedInterface).meta({ description: "Where packets are judged." }),
+    uncovered: z.array(z.string()).meta({
+      description: "Interfaces that `interfaces` matches and that came later: an update takes them in.",
+    }),
+    generation: factText("Number of the compiled form that judges; it never comes back."),
+    cells: fact("Cells of 64 bytes that it takes."),
+    memoryBytes: fact("Bytes of all maps, as the kernel counts them."),
+  },
+);
+
+const setStatus = object<AddressSetStatus>(
+  "AddressSetStatus",
+  "A set on the host; of a fleet what all hosts have alike.",
+  {
+    networks: fact("How many networks it has."),
+    usedBy: z.array(z.string()).meta({ description: "`specId` of the policies that name it." }),
+  },
+);
+
 const target = object<Target>("Target", "What one host of a fleet holds, as far as is known.", {
   digest: text("Of the version that it holds; empty: nobody knows."),
   incarnation: text("Of the creation that it belongs to."),
@@ -198,6 +249,17 @@ export const outputs: Readonly<Record<string, z.ZodObject>> = {
     ...common,
     content: content.meta({ description: "What the rows are, without them; known in preview." }),
     rows: rows.meta({ description: "How many rows are declared, and found." }),
+  }),
+  AddressSet: z.object({
+    ...common,
+    content: textContent.meta({ description: "What the networks are, without them; known in preview." }),
+    status: setStatus.meta({ description: "The set on the host." }),
+    ref: text("What `addressSet` of a rule takes, also in another stack: the `specId`."),
+  }),
+  NetworkPolicy: z.object({
+    ...common,
+    content: policyContent.meta({ description: "What the rules are, without them; known in preview." }),
+    status: policyStatus.meta({ description: "What judges on the host." }),
   }),
   Attachment: z.object({
     ...common,

@@ -23,6 +23,7 @@ const nodeText: Readonly<Record<string, string>> = {
   Attachment:
     "In Node.js `program` takes a Program or `program.entrypoint(name)`, and the connection follows from it. Elsewhere " +
     "give the connection too, or set `ebpf:connection`.",
+  NetworkPolicy: "In Node.js `addressSet` of a rule also takes an AddressSet.",
   Map: 'In Node.js `key` and `value` also take objects: `{ packets: "u64", bytes: "u64" }`.',
 };
 

@@ -104,6 +104,7 @@ function typeOf(schema: Schema): Type {
     case "enum":
       return { kind: "enum", ...name, values: Object.keys(entries!) };
     case "literal":
+      if (values!.every((value) => typeof value === "boolean")) return { kind: "boolean" };
       return { kind: "enum", ...name, values: values!.map(String) };
     case "array":
       return { kind: "list", of: typeOf(element!) };

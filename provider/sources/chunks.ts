@@ -58,7 +58,10 @@ export function cutChunks({ bytes, count, hashes, endOf, perChunk }: Items): Chu
 }
 
 /** `hashes` as hashKeys gives them. */
-export function cutRecords({ bytes, recordSize, count }: Omit<Records, "keySize">, hashes: Uint32Array): Chunks {
+export function cutRecords(
+  { bytes, recordSize, count }: Omit<Records, "keySize">,
+  hashes: Uint32Array,
+): Chunks {
   const endOf = (row: number) => (row + 1) * recordSize;
   return cutChunks({ bytes, count, hashes, endOf, perChunk: RECORDS_PER_CHUNK });
 }

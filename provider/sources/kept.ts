@@ -9,15 +9,20 @@ const MOST_BYTES = 256 << 20;
 /** By what it was made of, the latest used last. `bytes` is 0 while it is being made. */
 const kept = new Map<string, { made: Promise<Made>; bytes: number }>();
 
-/** `key` says all that the outcome depends on. */
-export function once<T extends Made>(key: string, make: () => Promise<T>): Promise<T> {
+/** What was made before, if it is still here. `key` says all that it depends on. */
+export function made<T extends Made>(key: string): Promise<T> | undefined {
   const present = kept.get(key);
-  if (present !== undefined) {
-    kept.delete(key);
-    kept.set(key, present);
-    return present.made as Promise<T>;
-  }
-  const made = make();
+  if (present === undefined) return undefined;
+  kept.delete(key);
+  kept.set(key, present);
+  return present.made as Promise<T>;
+}
+
+export function once<T extends Made>(key: string, make: () => Promise<T>): Promise<T> {
+  return made<T>(key) ?? keep(key, make());
+}
+
+function keep<T extends Made>(key: string, made: Promise<T>): Promise<T> {
   const entry = { made, bytes: 0 };
   kept.set(key, entry);
   made.then(

@@ -16,7 +16,15 @@ const LINES_PER_CHUNK = { rules: 512, networks: 4096 };
 type Cut = Omit<LinesSource, "property">;
 
 export async function openLines({ property, what, lines, manifest }: LinesRequest): Promise<LinesSource> {
-  const cut = () => cutLines(Buffer.from(lines().map((line) => `${line}\n`).join("")), LINES_PER_CHUNK[what]);
+  const cut = () =>
+    cutLines(
+      Buffer.from(
+        lines()
+          .map((line) => `${line}\n`)
+          .join(""),
+      ),
+      LINES_PER_CHUNK[what],
+    );
   if (manifest !== undefined) return { ...(await once(manifest, async () => cut())), property };
   const made = cut();
   return { ...(await once(made.manifest, async () => made)), property };

@@ -1,4 +1,4 @@
-/** What the four resources have in common. */
+/** What all resources have in common. */
 import * as pulumi from "@pulumi/pulumi";
 import { formatSpecId } from "../../provider/protocol/spec-id";
 import { configuredConnection, type ConnectionArgs, protectCredentials } from "./connection";

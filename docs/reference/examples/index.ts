@@ -51,6 +51,28 @@ new ebpf.Attachment(
 );
 // end
 
+// example: AddressSet
+const offices = new ebpf.AddressSet("offices", {
+  connection: { host: "edge-1.example.net" },
+  cidrs: ["198.51.100.0/24", "2001:db8:7::/48"],
+});
+
+export const { ref: sharedOffices } = offices;
+// end
+
+// example: NetworkPolicy
+new ebpf.NetworkPolicy("web", {
+  connection: { host: "edge-1.example.net" },
+  interfaces: ["eth0"],
+  ingress: [
+    { name: "public https", from: [{ any: true }], ports: [{ protocol: "TCP", port: 443 }] },
+    { name: "ssh from offices", from: [{ addressSet: offices }], ports: [{ protocol: "TCP", port: 22 }] },
+  ],
+  confirm: { withinSeconds: 30 },
+  tests: [{ from: "192.0.2.9", protocol: "TCP", port: 25, expect: "deny" }],
+});
+// end
+
 // example: getHostFeatures
 const features = ebpf.getHostFeatures({ connection: { host: "edge-1.example.net" } });
 

@@ -21,12 +21,16 @@ func (m *module) Version() semver.Version {
 
 func (m *module) Construct(ctx *pulumi.Context, name, typ, urn string) (r pulumi.Resource, err error) {
 	switch typ {
+	case "ebpf:index:AddressSet":
+		r = &AddressSet{}
 	case "ebpf:index:Attachment":
 		r = &Attachment{}
 	case "ebpf:index:Map":
 		r = &Map{}
 	case "ebpf:index:MapEntries":
 		r = &MapEntries{}
+	case "ebpf:index:NetworkPolicy":
+		r = &NetworkPolicy{}
 	case "ebpf:index:Program":
 		r = &Program{}
 	default:

@@ -2050,6 +2050,666 @@ func (o PerCpuValuesPtrOutput) ToStringPtrOutputWithContext(ctx context.Context)
 	}).(pulumi.StringPtrOutput)
 }
 
+type PolicyAction string
+
+const (
+	PolicyActionAllow = PolicyAction("allow")
+	PolicyActionDeny  = PolicyAction("deny")
+)
+
+func (PolicyAction) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyAction)(nil)).Elem()
+}
+
+func (e PolicyAction) ToPolicyActionOutput() PolicyActionOutput {
+	return pulumi.ToOutput(e).(PolicyActionOutput)
+}
+
+func (e PolicyAction) ToPolicyActionOutputWithContext(ctx context.Context) PolicyActionOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(PolicyActionOutput)
+}
+
+func (e PolicyAction) ToPolicyActionPtrOutput() PolicyActionPtrOutput {
+	return e.ToPolicyActionPtrOutputWithContext(context.Background())
+}
+
+func (e PolicyAction) ToPolicyActionPtrOutputWithContext(ctx context.Context) PolicyActionPtrOutput {
+	return PolicyAction(e).ToPolicyActionOutputWithContext(ctx).ToPolicyActionPtrOutputWithContext(ctx)
+}
+
+func (e PolicyAction) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyAction) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyAction) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e PolicyAction) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type PolicyActionOutput struct{ *pulumi.OutputState }
+
+func (PolicyActionOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyAction)(nil)).Elem()
+}
+
+func (o PolicyActionOutput) ToPolicyActionOutput() PolicyActionOutput {
+	return o
+}
+
+func (o PolicyActionOutput) ToPolicyActionOutputWithContext(ctx context.Context) PolicyActionOutput {
+	return o
+}
+
+func (o PolicyActionOutput) ToPolicyActionPtrOutput() PolicyActionPtrOutput {
+	return o.ToPolicyActionPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyActionOutput) ToPolicyActionPtrOutputWithContext(ctx context.Context) PolicyActionPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v PolicyAction) *PolicyAction {
+		return &v
+	}).(PolicyActionPtrOutput)
+}
+
+func (o PolicyActionOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o PolicyActionOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyAction) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o PolicyActionOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyActionOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyAction) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type PolicyActionPtrOutput struct{ *pulumi.OutputState }
+
+func (PolicyActionPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**PolicyAction)(nil)).Elem()
+}
+
+func (o PolicyActionPtrOutput) ToPolicyActionPtrOutput() PolicyActionPtrOutput {
+	return o
+}
+
+func (o PolicyActionPtrOutput) ToPolicyActionPtrOutputWithContext(ctx context.Context) PolicyActionPtrOutput {
+	return o
+}
+
+func (o PolicyActionPtrOutput) Elem() PolicyActionOutput {
+	return o.ApplyT(func(v *PolicyAction) PolicyAction {
+		if v != nil {
+			return *v
+		}
+		var ret PolicyAction
+		return ret
+	}).(PolicyActionOutput)
+}
+
+func (o PolicyActionPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyActionPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *PolicyAction) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// PolicyActionInput is an input type that accepts values of the PolicyAction enum
+// A concrete instance of `PolicyActionInput` can be one of the following:
+//
+//	PolicyActionAllow
+//	PolicyActionDeny
+type PolicyActionInput interface {
+	pulumi.Input
+
+	ToPolicyActionOutput() PolicyActionOutput
+	ToPolicyActionOutputWithContext(context.Context) PolicyActionOutput
+}
+
+var policyActionPtrType = reflect.TypeOf((**PolicyAction)(nil)).Elem()
+
+type PolicyActionPtrInput interface {
+	pulumi.Input
+
+	ToPolicyActionPtrOutput() PolicyActionPtrOutput
+	ToPolicyActionPtrOutputWithContext(context.Context) PolicyActionPtrOutput
+}
+
+type policyActionPtr string
+
+func PolicyActionPtr(v string) PolicyActionPtrInput {
+	return (*policyActionPtr)(&v)
+}
+
+func (*policyActionPtr) ElementType() reflect.Type {
+	return policyActionPtrType
+}
+
+func (in *policyActionPtr) ToPolicyActionPtrOutput() PolicyActionPtrOutput {
+	return pulumi.ToOutput(in).(PolicyActionPtrOutput)
+}
+
+func (in *policyActionPtr) ToPolicyActionPtrOutputWithContext(ctx context.Context) PolicyActionPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(PolicyActionPtrOutput)
+}
+
+type PolicyEstablished string
+
+const (
+	PolicyEstablishedRecheck = PolicyEstablished("recheck")
+	PolicyEstablishedKeep    = PolicyEstablished("keep")
+)
+
+func (PolicyEstablished) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyEstablished)(nil)).Elem()
+}
+
+func (e PolicyEstablished) ToPolicyEstablishedOutput() PolicyEstablishedOutput {
+	return pulumi.ToOutput(e).(PolicyEstablishedOutput)
+}
+
+func (e PolicyEstablished) ToPolicyEstablishedOutputWithContext(ctx context.Context) PolicyEstablishedOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(PolicyEstablishedOutput)
+}
+
+func (e PolicyEstablished) ToPolicyEstablishedPtrOutput() PolicyEstablishedPtrOutput {
+	return e.ToPolicyEstablishedPtrOutputWithContext(context.Background())
+}
+
+func (e PolicyEstablished) ToPolicyEstablishedPtrOutputWithContext(ctx context.Context) PolicyEstablishedPtrOutput {
+	return PolicyEstablished(e).ToPolicyEstablishedOutputWithContext(ctx).ToPolicyEstablishedPtrOutputWithContext(ctx)
+}
+
+func (e PolicyEstablished) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyEstablished) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyEstablished) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e PolicyEstablished) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type PolicyEstablishedOutput struct{ *pulumi.OutputState }
+
+func (PolicyEstablishedOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyEstablished)(nil)).Elem()
+}
+
+func (o PolicyEstablishedOutput) ToPolicyEstablishedOutput() PolicyEstablishedOutput {
+	return o
+}
+
+func (o PolicyEstablishedOutput) ToPolicyEstablishedOutputWithContext(ctx context.Context) PolicyEstablishedOutput {
+	return o
+}
+
+func (o PolicyEstablishedOutput) ToPolicyEstablishedPtrOutput() PolicyEstablishedPtrOutput {
+	return o.ToPolicyEstablishedPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyEstablishedOutput) ToPolicyEstablishedPtrOutputWithContext(ctx context.Context) PolicyEstablishedPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v PolicyEstablished) *PolicyEstablished {
+		return &v
+	}).(PolicyEstablishedPtrOutput)
+}
+
+func (o PolicyEstablishedOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o PolicyEstablishedOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyEstablished) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o PolicyEstablishedOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyEstablishedOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyEstablished) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type PolicyEstablishedPtrOutput struct{ *pulumi.OutputState }
+
+func (PolicyEstablishedPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**PolicyEstablished)(nil)).Elem()
+}
+
+func (o PolicyEstablishedPtrOutput) ToPolicyEstablishedPtrOutput() PolicyEstablishedPtrOutput {
+	return o
+}
+
+func (o PolicyEstablishedPtrOutput) ToPolicyEstablishedPtrOutputWithContext(ctx context.Context) PolicyEstablishedPtrOutput {
+	return o
+}
+
+func (o PolicyEstablishedPtrOutput) Elem() PolicyEstablishedOutput {
+	return o.ApplyT(func(v *PolicyEstablished) PolicyEstablished {
+		if v != nil {
+			return *v
+		}
+		var ret PolicyEstablished
+		return ret
+	}).(PolicyEstablishedOutput)
+}
+
+func (o PolicyEstablishedPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyEstablishedPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *PolicyEstablished) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// PolicyEstablishedInput is an input type that accepts values of the PolicyEstablished enum
+// A concrete instance of `PolicyEstablishedInput` can be one of the following:
+//
+//	PolicyEstablishedRecheck
+//	PolicyEstablishedKeep
+type PolicyEstablishedInput interface {
+	pulumi.Input
+
+	ToPolicyEstablishedOutput() PolicyEstablishedOutput
+	ToPolicyEstablishedOutputWithContext(context.Context) PolicyEstablishedOutput
+}
+
+var policyEstablishedPtrType = reflect.TypeOf((**PolicyEstablished)(nil)).Elem()
+
+type PolicyEstablishedPtrInput interface {
+	pulumi.Input
+
+	ToPolicyEstablishedPtrOutput() PolicyEstablishedPtrOutput
+	ToPolicyEstablishedPtrOutputWithContext(context.Context) PolicyEstablishedPtrOutput
+}
+
+type policyEstablishedPtr string
+
+func PolicyEstablishedPtr(v string) PolicyEstablishedPtrInput {
+	return (*policyEstablishedPtr)(&v)
+}
+
+func (*policyEstablishedPtr) ElementType() reflect.Type {
+	return policyEstablishedPtrType
+}
+
+func (in *policyEstablishedPtr) ToPolicyEstablishedPtrOutput() PolicyEstablishedPtrOutput {
+	return pulumi.ToOutput(in).(PolicyEstablishedPtrOutput)
+}
+
+func (in *policyEstablishedPtr) ToPolicyEstablishedPtrOutputWithContext(ctx context.Context) PolicyEstablishedPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(PolicyEstablishedPtrOutput)
+}
+
+type PolicyHook string
+
+const (
+	PolicyHookTc  = PolicyHook("tc")
+	PolicyHookXdp = PolicyHook("xdp")
+)
+
+func (PolicyHook) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyHook)(nil)).Elem()
+}
+
+func (e PolicyHook) ToPolicyHookOutput() PolicyHookOutput {
+	return pulumi.ToOutput(e).(PolicyHookOutput)
+}
+
+func (e PolicyHook) ToPolicyHookOutputWithContext(ctx context.Context) PolicyHookOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(PolicyHookOutput)
+}
+
+func (e PolicyHook) ToPolicyHookPtrOutput() PolicyHookPtrOutput {
+	return e.ToPolicyHookPtrOutputWithContext(context.Background())
+}
+
+func (e PolicyHook) ToPolicyHookPtrOutputWithContext(ctx context.Context) PolicyHookPtrOutput {
+	return PolicyHook(e).ToPolicyHookOutputWithContext(ctx).ToPolicyHookPtrOutputWithContext(ctx)
+}
+
+func (e PolicyHook) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyHook) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyHook) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e PolicyHook) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type PolicyHookOutput struct{ *pulumi.OutputState }
+
+func (PolicyHookOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyHook)(nil)).Elem()
+}
+
+func (o PolicyHookOutput) ToPolicyHookOutput() PolicyHookOutput {
+	return o
+}
+
+func (o PolicyHookOutput) ToPolicyHookOutputWithContext(ctx context.Context) PolicyHookOutput {
+	return o
+}
+
+func (o PolicyHookOutput) ToPolicyHookPtrOutput() PolicyHookPtrOutput {
+	return o.ToPolicyHookPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyHookOutput) ToPolicyHookPtrOutputWithContext(ctx context.Context) PolicyHookPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v PolicyHook) *PolicyHook {
+		return &v
+	}).(PolicyHookPtrOutput)
+}
+
+func (o PolicyHookOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o PolicyHookOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyHook) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o PolicyHookOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyHookOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyHook) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type PolicyHookPtrOutput struct{ *pulumi.OutputState }
+
+func (PolicyHookPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**PolicyHook)(nil)).Elem()
+}
+
+func (o PolicyHookPtrOutput) ToPolicyHookPtrOutput() PolicyHookPtrOutput {
+	return o
+}
+
+func (o PolicyHookPtrOutput) ToPolicyHookPtrOutputWithContext(ctx context.Context) PolicyHookPtrOutput {
+	return o
+}
+
+func (o PolicyHookPtrOutput) Elem() PolicyHookOutput {
+	return o.ApplyT(func(v *PolicyHook) PolicyHook {
+		if v != nil {
+			return *v
+		}
+		var ret PolicyHook
+		return ret
+	}).(PolicyHookOutput)
+}
+
+func (o PolicyHookPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyHookPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *PolicyHook) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// PolicyHookInput is an input type that accepts values of the PolicyHook enum
+// A concrete instance of `PolicyHookInput` can be one of the following:
+//
+//	PolicyHookTc
+//	PolicyHookXdp
+type PolicyHookInput interface {
+	pulumi.Input
+
+	ToPolicyHookOutput() PolicyHookOutput
+	ToPolicyHookOutputWithContext(context.Context) PolicyHookOutput
+}
+
+var policyHookPtrType = reflect.TypeOf((**PolicyHook)(nil)).Elem()
+
+type PolicyHookPtrInput interface {
+	pulumi.Input
+
+	ToPolicyHookPtrOutput() PolicyHookPtrOutput
+	ToPolicyHookPtrOutputWithContext(context.Context) PolicyHookPtrOutput
+}
+
+type policyHookPtr string
+
+func PolicyHookPtr(v string) PolicyHookPtrInput {
+	return (*policyHookPtr)(&v)
+}
+
+func (*policyHookPtr) ElementType() reflect.Type {
+	return policyHookPtrType
+}
+
+func (in *policyHookPtr) ToPolicyHookPtrOutput() PolicyHookPtrOutput {
+	return pulumi.ToOutput(in).(PolicyHookPtrOutput)
+}
+
+func (in *policyHookPtr) ToPolicyHookPtrOutputWithContext(ctx context.Context) PolicyHookPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(PolicyHookPtrOutput)
+}
+
+type PolicyMode string
+
+const (
+	PolicyModeEnforce = PolicyMode("enforce")
+	PolicyModeAudit   = PolicyMode("audit")
+)
+
+func (PolicyMode) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyMode)(nil)).Elem()
+}
+
+func (e PolicyMode) ToPolicyModeOutput() PolicyModeOutput {
+	return pulumi.ToOutput(e).(PolicyModeOutput)
+}
+
+func (e PolicyMode) ToPolicyModeOutputWithContext(ctx context.Context) PolicyModeOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(PolicyModeOutput)
+}
+
+func (e PolicyMode) ToPolicyModePtrOutput() PolicyModePtrOutput {
+	return e.ToPolicyModePtrOutputWithContext(context.Background())
+}
+
+func (e PolicyMode) ToPolicyModePtrOutputWithContext(ctx context.Context) PolicyModePtrOutput {
+	return PolicyMode(e).ToPolicyModeOutputWithContext(ctx).ToPolicyModePtrOutputWithContext(ctx)
+}
+
+func (e PolicyMode) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyMode) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e PolicyMode) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e PolicyMode) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type PolicyModeOutput struct{ *pulumi.OutputState }
+
+func (PolicyModeOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyMode)(nil)).Elem()
+}
+
+func (o PolicyModeOutput) ToPolicyModeOutput() PolicyModeOutput {
+	return o
+}
+
+func (o PolicyModeOutput) ToPolicyModeOutputWithContext(ctx context.Context) PolicyModeOutput {
+	return o
+}
+
+func (o PolicyModeOutput) ToPolicyModePtrOutput() PolicyModePtrOutput {
+	return o.ToPolicyModePtrOutputWithContext(context.Background())
+}
+
+func (o PolicyModeOutput) ToPolicyModePtrOutputWithContext(ctx context.Context) PolicyModePtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v PolicyMode) *PolicyMode {
+		return &v
+	}).(PolicyModePtrOutput)
+}
+
+func (o PolicyModeOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o PolicyModeOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyMode) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o PolicyModeOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyModeOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e PolicyMode) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type PolicyModePtrOutput struct{ *pulumi.OutputState }
+
+func (PolicyModePtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**PolicyMode)(nil)).Elem()
+}
+
+func (o PolicyModePtrOutput) ToPolicyModePtrOutput() PolicyModePtrOutput {
+	return o
+}
+
+func (o PolicyModePtrOutput) ToPolicyModePtrOutputWithContext(ctx context.Context) PolicyModePtrOutput {
+	return o
+}
+
+func (o PolicyModePtrOutput) Elem() PolicyModeOutput {
+	return o.ApplyT(func(v *PolicyMode) PolicyMode {
+		if v != nil {
+			return *v
+		}
+		var ret PolicyMode
+		return ret
+	}).(PolicyModeOutput)
+}
+
+func (o PolicyModePtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o PolicyModePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *PolicyMode) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// PolicyModeInput is an input type that accepts values of the PolicyMode enum
+// A concrete instance of `PolicyModeInput` can be one of the following:
+//
+//	PolicyModeEnforce
+//	PolicyModeAudit
+type PolicyModeInput interface {
+	pulumi.Input
+
+	ToPolicyModeOutput() PolicyModeOutput
+	ToPolicyModeOutputWithContext(context.Context) PolicyModeOutput
+}
+
+var policyModePtrType = reflect.TypeOf((**PolicyMode)(nil)).Elem()
+
+type PolicyModePtrInput interface {
+	pulumi.Input
+
+	ToPolicyModePtrOutput() PolicyModePtrOutput
+	ToPolicyModePtrOutputWithContext(context.Context) PolicyModePtrOutput
+}
+
+type policyModePtr string
+
+func PolicyModePtr(v string) PolicyModePtrInput {
+	return (*policyModePtr)(&v)
+}
+
+func (*policyModePtr) ElementType() reflect.Type {
+	return policyModePtrType
+}
+
+func (in *policyModePtr) ToPolicyModePtrOutput() PolicyModePtrOutput {
+	return pulumi.ToOutput(in).(PolicyModePtrOutput)
+}
+
+func (in *policyModePtr) ToPolicyModePtrOutputWithContext(ctx context.Context) PolicyModePtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(PolicyModePtrOutput)
+}
+
 type PreviewMode string
 
 const (
@@ -2904,6 +3564,14 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*OnFailurePtrInput)(nil)).Elem(), OnFailure("continue"))
 	pulumi.RegisterInputType(reflect.TypeOf((*OnUnreachableInput)(nil)).Elem(), OnUnreachable("error"))
 	pulumi.RegisterInputType(reflect.TypeOf((*OnUnreachablePtrInput)(nil)).Elem(), OnUnreachable("error"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyActionInput)(nil)).Elem(), PolicyAction("allow"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyActionPtrInput)(nil)).Elem(), PolicyAction("allow"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyEstablishedInput)(nil)).Elem(), PolicyEstablished("recheck"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyEstablishedPtrInput)(nil)).Elem(), PolicyEstablished("recheck"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyHookInput)(nil)).Elem(), PolicyHook("tc"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyHookPtrInput)(nil)).Elem(), PolicyHook("tc"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyModeInput)(nil)).Elem(), PolicyMode("enforce"))
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyModePtrInput)(nil)).Elem(), PolicyMode("enforce"))
 	pulumi.RegisterInputType(reflect.TypeOf((*PreviewModeInput)(nil)).Elem(), PreviewMode("host"))
 	pulumi.RegisterInputType(reflect.TypeOf((*PreviewModePtrInput)(nil)).Elem(), PreviewMode("host"))
 	pulumi.RegisterInputType(reflect.TypeOf((*ProviderModeInput)(nil)).Elem(), ProviderMode("dynamic"))
@@ -2940,6 +3608,14 @@ func init() {
 	pulumi.RegisterOutputType(OnUnreachablePtrOutput{})
 	pulumi.RegisterOutputType(PerCpuValuesOutput{})
 	pulumi.RegisterOutputType(PerCpuValuesPtrOutput{})
+	pulumi.RegisterOutputType(PolicyActionOutput{})
+	pulumi.RegisterOutputType(PolicyActionPtrOutput{})
+	pulumi.RegisterOutputType(PolicyEstablishedOutput{})
+	pulumi.RegisterOutputType(PolicyEstablishedPtrOutput{})
+	pulumi.RegisterOutputType(PolicyHookOutput{})
+	pulumi.RegisterOutputType(PolicyHookPtrOutput{})
+	pulumi.RegisterOutputType(PolicyModeOutput{})
+	pulumi.RegisterOutputType(PolicyModePtrOutput{})
 	pulumi.RegisterOutputType(PreviewModeOutput{})
 	pulumi.RegisterOutputType(PreviewModePtrOutput{})
 	pulumi.RegisterOutputType(ProviderModeOutput{})

@@ -13,6 +13,39 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
+// A set on the host; of a fleet what all hosts have alike.
+type AddressSetStatus struct {
+	// How many networks it has.
+	Networks *int `pulumi:"networks"`
+	// `specId` of the policies that name it.
+	UsedBy []string `pulumi:"usedBy"`
+}
+
+// A set on the host; of a fleet what all hosts have alike.
+type AddressSetStatusOutput struct{ *pulumi.OutputState }
+
+func (AddressSetStatusOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*AddressSetStatus)(nil)).Elem()
+}
+
+func (o AddressSetStatusOutput) ToAddressSetStatusOutput() AddressSetStatusOutput {
+	return o
+}
+
+func (o AddressSetStatusOutput) ToAddressSetStatusOutputWithContext(ctx context.Context) AddressSetStatusOutput {
+	return o
+}
+
+// How many networks it has.
+func (o AddressSetStatusOutput) Networks() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v AddressSetStatus) *int { return v.Networks }).(pulumi.IntPtrOutput)
+}
+
+// `specId` of the policies that name it.
+func (o AddressSetStatusOutput) UsedBy() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v AddressSetStatus) []string { return v.UsedBy }).(pulumi.StringArrayOutput)
+}
+
 // Another attachment on the same hook; one of the two.
 type AttachmentRef struct {
 	// Name of a program of somebody else, as the kernel has it.
@@ -658,6 +691,143 @@ func (o CommonConnectionPtrOutput) User() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+type Confirm struct {
+	// From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+	WithinSeconds int `pulumi:"withinSeconds"`
+}
+
+// ConfirmInput is an input type that accepts ConfirmArgs and ConfirmOutput values.
+// You can construct a concrete instance of `ConfirmInput` via:
+//
+//	ConfirmArgs{...}
+type ConfirmInput interface {
+	pulumi.Input
+
+	ToConfirmOutput() ConfirmOutput
+	ToConfirmOutputWithContext(context.Context) ConfirmOutput
+}
+
+type ConfirmArgs struct {
+	// From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+	WithinSeconds pulumi.IntInput `pulumi:"withinSeconds"`
+}
+
+func (ConfirmArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*Confirm)(nil)).Elem()
+}
+
+func (i ConfirmArgs) ToConfirmOutput() ConfirmOutput {
+	return i.ToConfirmOutputWithContext(context.Background())
+}
+
+func (i ConfirmArgs) ToConfirmOutputWithContext(ctx context.Context) ConfirmOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(ConfirmOutput)
+}
+
+func (i ConfirmArgs) ToConfirmPtrOutput() ConfirmPtrOutput {
+	return i.ToConfirmPtrOutputWithContext(context.Background())
+}
+
+func (i ConfirmArgs) ToConfirmPtrOutputWithContext(ctx context.Context) ConfirmPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(ConfirmOutput).ToConfirmPtrOutputWithContext(ctx)
+}
+
+// ConfirmPtrInput is an input type that accepts ConfirmArgs, ConfirmPtr and ConfirmPtrOutput values.
+// You can construct a concrete instance of `ConfirmPtrInput` via:
+//
+//	        ConfirmArgs{...}
+//
+//	or:
+//
+//	        nil
+type ConfirmPtrInput interface {
+	pulumi.Input
+
+	ToConfirmPtrOutput() ConfirmPtrOutput
+	ToConfirmPtrOutputWithContext(context.Context) ConfirmPtrOutput
+}
+
+type confirmPtrType ConfirmArgs
+
+func ConfirmPtr(v *ConfirmArgs) ConfirmPtrInput {
+	return (*confirmPtrType)(v)
+}
+
+func (*confirmPtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**Confirm)(nil)).Elem()
+}
+
+func (i *confirmPtrType) ToConfirmPtrOutput() ConfirmPtrOutput {
+	return i.ToConfirmPtrOutputWithContext(context.Background())
+}
+
+func (i *confirmPtrType) ToConfirmPtrOutputWithContext(ctx context.Context) ConfirmPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(ConfirmPtrOutput)
+}
+
+type ConfirmOutput struct{ *pulumi.OutputState }
+
+func (ConfirmOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*Confirm)(nil)).Elem()
+}
+
+func (o ConfirmOutput) ToConfirmOutput() ConfirmOutput {
+	return o
+}
+
+func (o ConfirmOutput) ToConfirmOutputWithContext(ctx context.Context) ConfirmOutput {
+	return o
+}
+
+func (o ConfirmOutput) ToConfirmPtrOutput() ConfirmPtrOutput {
+	return o.ToConfirmPtrOutputWithContext(context.Background())
+}
+
+func (o ConfirmOutput) ToConfirmPtrOutputWithContext(ctx context.Context) ConfirmPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v Confirm) *Confirm {
+		return &v
+	}).(ConfirmPtrOutput)
+}
+
+// From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+func (o ConfirmOutput) WithinSeconds() pulumi.IntOutput {
+	return o.ApplyT(func(v Confirm) int { return v.WithinSeconds }).(pulumi.IntOutput)
+}
+
+type ConfirmPtrOutput struct{ *pulumi.OutputState }
+
+func (ConfirmPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**Confirm)(nil)).Elem()
+}
+
+func (o ConfirmPtrOutput) ToConfirmPtrOutput() ConfirmPtrOutput {
+	return o
+}
+
+func (o ConfirmPtrOutput) ToConfirmPtrOutputWithContext(ctx context.Context) ConfirmPtrOutput {
+	return o
+}
+
+func (o ConfirmPtrOutput) Elem() ConfirmOutput {
+	return o.ApplyT(func(v *Confirm) Confirm {
+		if v != nil {
+			return *v
+		}
+		var ret Confirm
+		return ret
+	}).(ConfirmOutput)
+}
+
+// From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+func (o ConfirmPtrOutput) WithinSeconds() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *Confirm) *int {
+		if v == nil {
+			return nil
+		}
+		return &v.WithinSeconds
+	}).(pulumi.IntPtrOutput)
+}
+
 // How a host is reached; the shape of @pulumi/command's connection.
 type Connection struct {
 	// Socket of ssh-agent. Default: $SSH_AUTH_SOCK.
@@ -1005,6 +1175,154 @@ func (o ConnectionPtrOutput) User() pulumi.StringPtrOutput {
 		}
 		return v.User
 	}).(pulumi.StringPtrOutput)
+}
+
+type EgressRule struct {
+	// A deny beats every allow, wherever it stands.
+	Action *PolicyAction `pulumi:"action"`
+	// Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+	Name string `pulumi:"name"`
+	// What it is about. Default: every protocol.
+	Ports []PolicyPort `pulumi:"ports"`
+	// Where it goes. Default: every address.
+	To []PolicyPeer `pulumi:"to"`
+}
+
+// Defaults sets the appropriate defaults for EgressRule
+func (val *EgressRule) Defaults() *EgressRule {
+	if val == nil {
+		return nil
+	}
+	tmp := *val
+	if tmp.Action == nil {
+		action_ := PolicyAction("allow")
+		tmp.Action = &action_
+	}
+	return &tmp
+}
+
+// EgressRuleInput is an input type that accepts EgressRuleArgs and EgressRuleOutput values.
+// You can construct a concrete instance of `EgressRuleInput` via:
+//
+//	EgressRuleArgs{...}
+type EgressRuleInput interface {
+	pulumi.Input
+
+	ToEgressRuleOutput() EgressRuleOutput
+	ToEgressRuleOutputWithContext(context.Context) EgressRuleOutput
+}
+
+type EgressRuleArgs struct {
+	// A deny beats every allow, wherever it stands.
+	Action PolicyActionPtrInput `pulumi:"action"`
+	// Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+	Name pulumi.StringInput `pulumi:"name"`
+	// What it is about. Default: every protocol.
+	Ports PolicyPortArrayInput `pulumi:"ports"`
+	// Where it goes. Default: every address.
+	To PolicyPeerArrayInput `pulumi:"to"`
+}
+
+// Defaults sets the appropriate defaults for EgressRuleArgs
+func (val *EgressRuleArgs) Defaults() *EgressRuleArgs {
+	if val == nil {
+		return nil
+	}
+	tmp := *val
+	if tmp.Action == nil {
+		tmp.Action = PolicyAction("allow")
+	}
+	return &tmp
+}
+func (EgressRuleArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*EgressRule)(nil)).Elem()
+}
+
+func (i EgressRuleArgs) ToEgressRuleOutput() EgressRuleOutput {
+	return i.ToEgressRuleOutputWithContext(context.Background())
+}
+
+func (i EgressRuleArgs) ToEgressRuleOutputWithContext(ctx context.Context) EgressRuleOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EgressRuleOutput)
+}
+
+// EgressRuleArrayInput is an input type that accepts EgressRuleArray and EgressRuleArrayOutput values.
+// You can construct a concrete instance of `EgressRuleArrayInput` via:
+//
+//	EgressRuleArray{ EgressRuleArgs{...} }
+type EgressRuleArrayInput interface {
+	pulumi.Input
+
+	ToEgressRuleArrayOutput() EgressRuleArrayOutput
+	ToEgressRuleArrayOutputWithContext(context.Context) EgressRuleArrayOutput
+}
+
+type EgressRuleArray []EgressRuleInput
+
+func (EgressRuleArray) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]EgressRule)(nil)).Elem()
+}
+
+func (i EgressRuleArray) ToEgressRuleArrayOutput() EgressRuleArrayOutput {
+	return i.ToEgressRuleArrayOutputWithContext(context.Background())
+}
+
+func (i EgressRuleArray) ToEgressRuleArrayOutputWithContext(ctx context.Context) EgressRuleArrayOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EgressRuleArrayOutput)
+}
+
+type EgressRuleOutput struct{ *pulumi.OutputState }
+
+func (EgressRuleOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*EgressRule)(nil)).Elem()
+}
+
+func (o EgressRuleOutput) ToEgressRuleOutput() EgressRuleOutput {
+	return o
+}
+
+func (o EgressRuleOutput) ToEgressRuleOutputWithContext(ctx context.Context) EgressRuleOutput {
+	return o
+}
+
+// A deny beats every allow, wherever it stands.
+func (o EgressRuleOutput) Action() PolicyActionPtrOutput {
+	return o.ApplyT(func(v EgressRule) *PolicyAction { return v.Action }).(PolicyActionPtrOutput)
+}
+
+// Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+func (o EgressRuleOutput) Name() pulumi.StringOutput {
+	return o.ApplyT(func(v EgressRule) string { return v.Name }).(pulumi.StringOutput)
+}
+
+// What it is about. Default: every protocol.
+func (o EgressRuleOutput) Ports() PolicyPortArrayOutput {
+	return o.ApplyT(func(v EgressRule) []PolicyPort { return v.Ports }).(PolicyPortArrayOutput)
+}
+
+// Where it goes. Default: every address.
+func (o EgressRuleOutput) To() PolicyPeerArrayOutput {
+	return o.ApplyT(func(v EgressRule) []PolicyPeer { return v.To }).(PolicyPeerArrayOutput)
+}
+
+type EgressRuleArrayOutput struct{ *pulumi.OutputState }
+
+func (EgressRuleArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]EgressRule)(nil)).Elem()
+}
+
+func (o EgressRuleArrayOutput) ToEgressRuleArrayOutput() EgressRuleArrayOutput {
+	return o
+}
+
+func (o EgressRuleArrayOutput) ToEgressRuleArrayOutputWithContext(ctx context.Context) EgressRuleArrayOutput {
+	return o
+}
+
+func (o EgressRuleArrayOutput) Index(i pulumi.IntInput) EgressRuleOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) EgressRule {
+		return vs[0].([]EgressRule)[vs[1].(int)]
+	}).(EgressRuleOutput)
 }
 
 // An entrypoint of a Program.
@@ -1814,6 +2132,154 @@ func (o HealthCheckArrayOutput) Index(i pulumi.IntInput) HealthCheckOutput {
 	}).(HealthCheckOutput)
 }
 
+type IngressRule struct {
+	// A deny beats every allow, wherever it stands.
+	Action *PolicyAction `pulumi:"action"`
+	// Where it comes from. Default: every address.
+	From []PolicyPeer `pulumi:"from"`
+	// Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+	Name string `pulumi:"name"`
+	// What it is about. Default: every protocol.
+	Ports []PolicyPort `pulumi:"ports"`
+}
+
+// Defaults sets the appropriate defaults for IngressRule
+func (val *IngressRule) Defaults() *IngressRule {
+	if val == nil {
+		return nil
+	}
+	tmp := *val
+	if tmp.Action == nil {
+		action_ := PolicyAction("allow")
+		tmp.Action = &action_
+	}
+	return &tmp
+}
+
+// IngressRuleInput is an input type that accepts IngressRuleArgs and IngressRuleOutput values.
+// You can construct a concrete instance of `IngressRuleInput` via:
+//
+//	IngressRuleArgs{...}
+type IngressRuleInput interface {
+	pulumi.Input
+
+	ToIngressRuleOutput() IngressRuleOutput
+	ToIngressRuleOutputWithContext(context.Context) IngressRuleOutput
+}
+
+type IngressRuleArgs struct {
+	// A deny beats every allow, wherever it stands.
+	Action PolicyActionPtrInput `pulumi:"action"`
+	// Where it comes from. Default: every address.
+	From PolicyPeerArrayInput `pulumi:"from"`
+	// Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+	Name pulumi.StringInput `pulumi:"name"`
+	// What it is about. Default: every protocol.
+	Ports PolicyPortArrayInput `pulumi:"ports"`
+}
+
+// Defaults sets the appropriate defaults for IngressRuleArgs
+func (val *IngressRuleArgs) Defaults() *IngressRuleArgs {
+	if val == nil {
+		return nil
+	}
+	tmp := *val
+	if tmp.Action == nil {
+		tmp.Action = PolicyAction("allow")
+	}
+	return &tmp
+}
+func (IngressRuleArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*IngressRule)(nil)).Elem()
+}
+
+func (i IngressRuleArgs) ToIngressRuleOutput() IngressRuleOutput {
+	return i.ToIngressRuleOutputWithContext(context.Background())
+}
+
+func (i IngressRuleArgs) ToIngressRuleOutputWithContext(ctx context.Context) IngressRuleOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(IngressRuleOutput)
+}
+
+// IngressRuleArrayInput is an input type that accepts IngressRuleArray and IngressRuleArrayOutput values.
+// You can construct a concrete instance of `IngressRuleArrayInput` via:
+//
+//	IngressRuleArray{ IngressRuleArgs{...} }
+type IngressRuleArrayInput interface {
+	pulumi.Input
+
+	ToIngressRuleArrayOutput() IngressRuleArrayOutput
+	ToIngressRuleArrayOutputWithContext(context.Context) IngressRuleArrayOutput
+}
+
+type IngressRuleArray []IngressRuleInput
+
+func (IngressRuleArray) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]IngressRule)(nil)).Elem()
+}
+
+func (i IngressRuleArray) ToIngressRuleArrayOutput() IngressRuleArrayOutput {
+	return i.ToIngressRuleArrayOutputWithContext(context.Background())
+}
+
+func (i IngressRuleArray) ToIngressRuleArrayOutputWithContext(ctx context.Context) IngressRuleArrayOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(IngressRuleArrayOutput)
+}
+
+type IngressRuleOutput struct{ *pulumi.OutputState }
+
+func (IngressRuleOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*IngressRule)(nil)).Elem()
+}
+
+func (o IngressRuleOutput) ToIngressRuleOutput() IngressRuleOutput {
+	return o
+}
+
+func (o IngressRuleOutput) ToIngressRuleOutputWithContext(ctx context.Context) IngressRuleOutput {
+	return o
+}
+
+// A deny beats every allow, wherever it stands.
+func (o IngressRuleOutput) Action() PolicyActionPtrOutput {
+	return o.ApplyT(func(v IngressRule) *PolicyAction { return v.Action }).(PolicyActionPtrOutput)
+}
+
+// Where it comes from. Default: every address.
+func (o IngressRuleOutput) From() PolicyPeerArrayOutput {
+	return o.ApplyT(func(v IngressRule) []PolicyPeer { return v.From }).(PolicyPeerArrayOutput)
+}
+
+// Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+func (o IngressRuleOutput) Name() pulumi.StringOutput {
+	return o.ApplyT(func(v IngressRule) string { return v.Name }).(pulumi.StringOutput)
+}
+
+// What it is about. Default: every protocol.
+func (o IngressRuleOutput) Ports() PolicyPortArrayOutput {
+	return o.ApplyT(func(v IngressRule) []PolicyPort { return v.Ports }).(PolicyPortArrayOutput)
+}
+
+type IngressRuleArrayOutput struct{ *pulumi.OutputState }
+
+func (IngressRuleArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]IngressRule)(nil)).Elem()
+}
+
+func (o IngressRuleArrayOutput) ToIngressRuleArrayOutput() IngressRuleArrayOutput {
+	return o
+}
+
+func (o IngressRuleArrayOutput) ToIngressRuleArrayOutputWithContext(ctx context.Context) IngressRuleArrayOutput {
+	return o
+}
+
+func (o IngressRuleArrayOutput) Index(i pulumi.IntInput) IngressRuleOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) IngressRule {
+		return vs[0].([]IngressRule)[vs[1].(int)]
+	}).(IngressRuleOutput)
+}
+
 // Shape of inner maps.
 type InnerMap struct {
 	// Flags of bpf(2) in lower case, without BPF_F_. `no_prealloc` is set by itself where it must be. Example: `["rdonly_prog"]`.
@@ -2425,6 +2891,94 @@ func (o InspectedMapMapOutput) MapIndex(k pulumi.StringInput) InspectedMapOutput
 	return pulumi.All(o, k).ApplyT(func(vs []interface{}) InspectedMap {
 		return vs[0].(map[string]InspectedMap)[vs[1].(string)]
 	}).(InspectedMapOutput)
+}
+
+// An interface on which packets are judged.
+type JudgedInterface struct {
+	// A program of somebody else ahead of ours that may pass or redirect packets, in words.
+	Bypassable *string `pulumi:"bypassable"`
+	// `tcx` or `tc`: how what it sends is judged; absent: by no policy.
+	Egress *string `pulumi:"egress"`
+	// The kernel's index.
+	Ifindex *int `pulumi:"ifindex"`
+	// `tcx`, `tc` or `xdp`: how what it receives is judged; absent: by no policy.
+	Ingress *string `pulumi:"ingress"`
+	// Its name.
+	Name string `pulumi:"name"`
+	// Its network namespace, if not the host's own.
+	Netns *string `pulumi:"netns"`
+	// `specId` of all policies that judge here, in order.
+	Policies []string `pulumi:"policies"`
+}
+
+// An interface on which packets are judged.
+type JudgedInterfaceOutput struct{ *pulumi.OutputState }
+
+func (JudgedInterfaceOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*JudgedInterface)(nil)).Elem()
+}
+
+func (o JudgedInterfaceOutput) ToJudgedInterfaceOutput() JudgedInterfaceOutput {
+	return o
+}
+
+func (o JudgedInterfaceOutput) ToJudgedInterfaceOutputWithContext(ctx context.Context) JudgedInterfaceOutput {
+	return o
+}
+
+// A program of somebody else ahead of ours that may pass or redirect packets, in words.
+func (o JudgedInterfaceOutput) Bypassable() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v JudgedInterface) *string { return v.Bypassable }).(pulumi.StringPtrOutput)
+}
+
+// `tcx` or `tc`: how what it sends is judged; absent: by no policy.
+func (o JudgedInterfaceOutput) Egress() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v JudgedInterface) *string { return v.Egress }).(pulumi.StringPtrOutput)
+}
+
+// The kernel's index.
+func (o JudgedInterfaceOutput) Ifindex() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v JudgedInterface) *int { return v.Ifindex }).(pulumi.IntPtrOutput)
+}
+
+// `tcx`, `tc` or `xdp`: how what it receives is judged; absent: by no policy.
+func (o JudgedInterfaceOutput) Ingress() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v JudgedInterface) *string { return v.Ingress }).(pulumi.StringPtrOutput)
+}
+
+// Its name.
+func (o JudgedInterfaceOutput) Name() pulumi.StringOutput {
+	return o.ApplyT(func(v JudgedInterface) string { return v.Name }).(pulumi.StringOutput)
+}
+
+// Its network namespace, if not the host's own.
+func (o JudgedInterfaceOutput) Netns() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v JudgedInterface) *string { return v.Netns }).(pulumi.StringPtrOutput)
+}
+
+// `specId` of all policies that judge here, in order.
+func (o JudgedInterfaceOutput) Policies() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v JudgedInterface) []string { return v.Policies }).(pulumi.StringArrayOutput)
+}
+
+type JudgedInterfaceArrayOutput struct{ *pulumi.OutputState }
+
+func (JudgedInterfaceArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]JudgedInterface)(nil)).Elem()
+}
+
+func (o JudgedInterfaceArrayOutput) ToJudgedInterfaceArrayOutput() JudgedInterfaceArrayOutput {
+	return o
+}
+
+func (o JudgedInterfaceArrayOutput) ToJudgedInterfaceArrayOutputWithContext(ctx context.Context) JudgedInterfaceArrayOutput {
+	return o
+}
+
+func (o JudgedInterfaceArrayOutput) Index(i pulumi.IntInput) JudgedInterfaceOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) JudgedInterface {
+		return vs[0].([]JudgedInterface)[vs[1].(int)]
+	}).(JudgedInterfaceOutput)
 }
 
 // An attachment in the kernel; of a fleet what all hosts have alike.
@@ -3644,6 +4198,544 @@ func (o ObjectMapMapOutput) MapIndex(k pulumi.StringInput) ObjectMapOutput {
 	return pulumi.All(o, k).ApplyT(func(vs []interface{}) ObjectMap {
 		return vs[0].(map[string]ObjectMap)[vs[1].(string)]
 	}).(ObjectMapOutput)
+}
+
+// What the rules are, without them.
+type PolicyContent struct {
+	// Those of egress, if the policy names it.
+	Egress *TextContent `pulumi:"egress"`
+	// Those of ingress, if the policy names it.
+	Ingress *TextContent `pulumi:"ingress"`
+	// `specId` of each AddressSet that rules name.
+	Sets []string `pulumi:"sets"`
+}
+
+// What the rules are, without them.
+type PolicyContentOutput struct{ *pulumi.OutputState }
+
+func (PolicyContentOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyContent)(nil)).Elem()
+}
+
+func (o PolicyContentOutput) ToPolicyContentOutput() PolicyContentOutput {
+	return o
+}
+
+func (o PolicyContentOutput) ToPolicyContentOutputWithContext(ctx context.Context) PolicyContentOutput {
+	return o
+}
+
+// Those of egress, if the policy names it.
+func (o PolicyContentOutput) Egress() TextContentPtrOutput {
+	return o.ApplyT(func(v PolicyContent) *TextContent { return v.Egress }).(TextContentPtrOutput)
+}
+
+// Those of ingress, if the policy names it.
+func (o PolicyContentOutput) Ingress() TextContentPtrOutput {
+	return o.ApplyT(func(v PolicyContent) *TextContent { return v.Ingress }).(TextContentPtrOutput)
+}
+
+// `specId` of each AddressSet that rules name.
+func (o PolicyContentOutput) Sets() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v PolicyContent) []string { return v.Sets }).(pulumi.StringArrayOutput)
+}
+
+// Addresses on the other side; one of the four.
+type PolicyPeer struct {
+	// The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+	AddressSet *string `pulumi:"addressSet"`
+	// Every address.
+	Any *bool `pulumi:"any"`
+	// Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+	Cidr *string `pulumi:"cidr"`
+	// Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+	Except []string `pulumi:"except"`
+	// The host's own addresses.
+	Self *bool `pulumi:"self"`
+}
+
+// PolicyPeerInput is an input type that accepts PolicyPeerArgs and PolicyPeerOutput values.
+// You can construct a concrete instance of `PolicyPeerInput` via:
+//
+//	PolicyPeerArgs{...}
+type PolicyPeerInput interface {
+	pulumi.Input
+
+	ToPolicyPeerOutput() PolicyPeerOutput
+	ToPolicyPeerOutputWithContext(context.Context) PolicyPeerOutput
+}
+
+// Addresses on the other side; one of the four.
+type PolicyPeerArgs struct {
+	// The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+	AddressSet pulumi.StringPtrInput `pulumi:"addressSet"`
+	// Every address.
+	Any pulumi.BoolPtrInput `pulumi:"any"`
+	// Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+	Cidr pulumi.StringPtrInput `pulumi:"cidr"`
+	// Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+	Except pulumi.StringArrayInput `pulumi:"except"`
+	// The host's own addresses.
+	Self pulumi.BoolPtrInput `pulumi:"self"`
+}
+
+func (PolicyPeerArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyPeer)(nil)).Elem()
+}
+
+func (i PolicyPeerArgs) ToPolicyPeerOutput() PolicyPeerOutput {
+	return i.ToPolicyPeerOutputWithContext(context.Background())
+}
+
+func (i PolicyPeerArgs) ToPolicyPeerOutputWithContext(ctx context.Context) PolicyPeerOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(PolicyPeerOutput)
+}
+
+// PolicyPeerArrayInput is an input type that accepts PolicyPeerArray and PolicyPeerArrayOutput values.
+// You can construct a concrete instance of `PolicyPeerArrayInput` via:
+//
+//	PolicyPeerArray{ PolicyPeerArgs{...} }
+type PolicyPeerArrayInput interface {
+	pulumi.Input
+
+	ToPolicyPeerArrayOutput() PolicyPeerArrayOutput
+	ToPolicyPeerArrayOutputWithContext(context.Context) PolicyPeerArrayOutput
+}
+
+type PolicyPeerArray []PolicyPeerInput
+
+func (PolicyPeerArray) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]PolicyPeer)(nil)).Elem()
+}
+
+func (i PolicyPeerArray) ToPolicyPeerArrayOutput() PolicyPeerArrayOutput {
+	return i.ToPolicyPeerArrayOutputWithContext(context.Background())
+}
+
+func (i PolicyPeerArray) ToPolicyPeerArrayOutputWithContext(ctx context.Context) PolicyPeerArrayOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(PolicyPeerArrayOutput)
+}
+
+// Addresses on the other side; one of the four.
+type PolicyPeerOutput struct{ *pulumi.OutputState }
+
+func (PolicyPeerOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyPeer)(nil)).Elem()
+}
+
+func (o PolicyPeerOutput) ToPolicyPeerOutput() PolicyPeerOutput {
+	return o
+}
+
+func (o PolicyPeerOutput) ToPolicyPeerOutputWithContext(ctx context.Context) PolicyPeerOutput {
+	return o
+}
+
+// The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+func (o PolicyPeerOutput) AddressSet() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v PolicyPeer) *string { return v.AddressSet }).(pulumi.StringPtrOutput)
+}
+
+// Every address.
+func (o PolicyPeerOutput) Any() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v PolicyPeer) *bool { return v.Any }).(pulumi.BoolPtrOutput)
+}
+
+// Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+func (o PolicyPeerOutput) Cidr() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v PolicyPeer) *string { return v.Cidr }).(pulumi.StringPtrOutput)
+}
+
+// Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+func (o PolicyPeerOutput) Except() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v PolicyPeer) []string { return v.Except }).(pulumi.StringArrayOutput)
+}
+
+// The host's own addresses.
+func (o PolicyPeerOutput) Self() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v PolicyPeer) *bool { return v.Self }).(pulumi.BoolPtrOutput)
+}
+
+type PolicyPeerArrayOutput struct{ *pulumi.OutputState }
+
+func (PolicyPeerArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]PolicyPeer)(nil)).Elem()
+}
+
+func (o PolicyPeerArrayOutput) ToPolicyPeerArrayOutput() PolicyPeerArrayOutput {
+	return o
+}
+
+func (o PolicyPeerArrayOutput) ToPolicyPeerArrayOutputWithContext(ctx context.Context) PolicyPeerArrayOutput {
+	return o
+}
+
+func (o PolicyPeerArrayOutput) Index(i pulumi.IntInput) PolicyPeerOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) PolicyPeer {
+		return vs[0].([]PolicyPeer)[vs[1].(int)]
+	}).(PolicyPeerOutput)
+}
+
+// A protocol, or some of its ports or messages.
+type PolicyPort struct {
+	// Code of that type. Default: all. Example: `0`.
+	Code *int `pulumi:"code"`
+	// Last port of a range that begins with `port`. Example: `8080`.
+	EndPort *int `pulumi:"endPort"`
+	// Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+	Port *int `pulumi:"port"`
+	// Name, or number of the IP protocol. Example: `"TCP"`.
+	Protocol interface{} `pulumi:"protocol"`
+	// Type of ICMP or ICMPv6. Default: all. Example: `8`.
+	Type *int `pulumi:"type"`
+}
+
+// PolicyPortInput is an input type that accepts PolicyPortArgs and PolicyPortOutput values.
+// You can construct a concrete instance of `PolicyPortInput` via:
+//
+//	PolicyPortArgs{...}
+type PolicyPortInput interface {
+	pulumi.Input
+
+	ToPolicyPortOutput() PolicyPortOutput
+	ToPolicyPortOutputWithContext(context.Context) PolicyPortOutput
+}
+
+// A protocol, or some of its ports or messages.
+type PolicyPortArgs struct {
+	// Code of that type. Default: all. Example: `0`.
+	Code pulumi.IntPtrInput `pulumi:"code"`
+	// Last port of a range that begins with `port`. Example: `8080`.
+	EndPort pulumi.IntPtrInput `pulumi:"endPort"`
+	// Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+	Port pulumi.IntPtrInput `pulumi:"port"`
+	// Name, or number of the IP protocol. Example: `"TCP"`.
+	Protocol pulumi.Input `pulumi:"protocol"`
+	// Type of ICMP or ICMPv6. Default: all. Example: `8`.
+	Type pulumi.IntPtrInput `pulumi:"type"`
+}
+
+func (PolicyPortArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyPort)(nil)).Elem()
+}
+
+func (i PolicyPortArgs) ToPolicyPortOutput() PolicyPortOutput {
+	return i.ToPolicyPortOutputWithContext(context.Background())
+}
+
+func (i PolicyPortArgs) ToPolicyPortOutputWithContext(ctx context.Context) PolicyPortOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(PolicyPortOutput)
+}
+
+// PolicyPortArrayInput is an input type that accepts PolicyPortArray and PolicyPortArrayOutput values.
+// You can construct a concrete instance of `PolicyPortArrayInput` via:
+//
+//	PolicyPortArray{ PolicyPortArgs{...} }
+type PolicyPortArrayInput interface {
+	pulumi.Input
+
+	ToPolicyPortArrayOutput() PolicyPortArrayOutput
+	ToPolicyPortArrayOutputWithContext(context.Context) PolicyPortArrayOutput
+}
+
+type PolicyPortArray []PolicyPortInput
+
+func (PolicyPortArray) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]PolicyPort)(nil)).Elem()
+}
+
+func (i PolicyPortArray) ToPolicyPortArrayOutput() PolicyPortArrayOutput {
+	return i.ToPolicyPortArrayOutputWithContext(context.Background())
+}
+
+func (i PolicyPortArray) ToPolicyPortArrayOutputWithContext(ctx context.Context) PolicyPortArrayOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(PolicyPortArrayOutput)
+}
+
+// A protocol, or some of its ports or messages.
+type PolicyPortOutput struct{ *pulumi.OutputState }
+
+func (PolicyPortOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyPort)(nil)).Elem()
+}
+
+func (o PolicyPortOutput) ToPolicyPortOutput() PolicyPortOutput {
+	return o
+}
+
+func (o PolicyPortOutput) ToPolicyPortOutputWithContext(ctx context.Context) PolicyPortOutput {
+	return o
+}
+
+// Code of that type. Default: all. Example: `0`.
+func (o PolicyPortOutput) Code() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyPort) *int { return v.Code }).(pulumi.IntPtrOutput)
+}
+
+// Last port of a range that begins with `port`. Example: `8080`.
+func (o PolicyPortOutput) EndPort() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyPort) *int { return v.EndPort }).(pulumi.IntPtrOutput)
+}
+
+// Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+func (o PolicyPortOutput) Port() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyPort) *int { return v.Port }).(pulumi.IntPtrOutput)
+}
+
+// Name, or number of the IP protocol. Example: `"TCP"`.
+func (o PolicyPortOutput) Protocol() pulumi.AnyOutput {
+	return o.ApplyT(func(v PolicyPort) interface{} { return v.Protocol }).(pulumi.AnyOutput)
+}
+
+// Type of ICMP or ICMPv6. Default: all. Example: `8`.
+func (o PolicyPortOutput) Type() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyPort) *int { return v.Type }).(pulumi.IntPtrOutput)
+}
+
+type PolicyPortArrayOutput struct{ *pulumi.OutputState }
+
+func (PolicyPortArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]PolicyPort)(nil)).Elem()
+}
+
+func (o PolicyPortArrayOutput) ToPolicyPortArrayOutput() PolicyPortArrayOutput {
+	return o
+}
+
+func (o PolicyPortArrayOutput) ToPolicyPortArrayOutputWithContext(ctx context.Context) PolicyPortArrayOutput {
+	return o
+}
+
+func (o PolicyPortArrayOutput) Index(i pulumi.IntInput) PolicyPortOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) PolicyPort {
+		return vs[0].([]PolicyPort)[vs[1].(int)]
+	}).(PolicyPortOutput)
+}
+
+// What judges; of a fleet what all hosts have alike.
+type PolicyStatus struct {
+	// Cells of 64 bytes that it takes.
+	Cells *int `pulumi:"cells"`
+	// Number of the compiled form that judges; it never comes back.
+	Generation *string `pulumi:"generation"`
+	// Where packets are judged.
+	Interfaces []JudgedInterface `pulumi:"interfaces"`
+	// Bytes of all maps, as the kernel counts them.
+	MemoryBytes *int `pulumi:"memoryBytes"`
+	// Interfaces that `interfaces` matches and that came later: an update takes them in.
+	Uncovered []string `pulumi:"uncovered"`
+}
+
+// What judges; of a fleet what all hosts have alike.
+type PolicyStatusOutput struct{ *pulumi.OutputState }
+
+func (PolicyStatusOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyStatus)(nil)).Elem()
+}
+
+func (o PolicyStatusOutput) ToPolicyStatusOutput() PolicyStatusOutput {
+	return o
+}
+
+func (o PolicyStatusOutput) ToPolicyStatusOutputWithContext(ctx context.Context) PolicyStatusOutput {
+	return o
+}
+
+// Cells of 64 bytes that it takes.
+func (o PolicyStatusOutput) Cells() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyStatus) *int { return v.Cells }).(pulumi.IntPtrOutput)
+}
+
+// Number of the compiled form that judges; it never comes back.
+func (o PolicyStatusOutput) Generation() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v PolicyStatus) *string { return v.Generation }).(pulumi.StringPtrOutput)
+}
+
+// Where packets are judged.
+func (o PolicyStatusOutput) Interfaces() JudgedInterfaceArrayOutput {
+	return o.ApplyT(func(v PolicyStatus) []JudgedInterface { return v.Interfaces }).(JudgedInterfaceArrayOutput)
+}
+
+// Bytes of all maps, as the kernel counts them.
+func (o PolicyStatusOutput) MemoryBytes() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyStatus) *int { return v.MemoryBytes }).(pulumi.IntPtrOutput)
+}
+
+// Interfaces that `interfaces` matches and that came later: an update takes them in.
+func (o PolicyStatusOutput) Uncovered() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v PolicyStatus) []string { return v.Uncovered }).(pulumi.StringArrayOutput)
+}
+
+// A first packet, and what it shall meet.
+type PolicyTest struct {
+	// Code of that type. Default 0.
+	Code *int `pulumi:"code"`
+	// What the packet shall meet. Example: `"deny"`.
+	Expect PolicyAction `pulumi:"expect"`
+	// Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+	From *string `pulumi:"from"`
+	// Address of the host. Default: one of the interface.
+	Local *string `pulumi:"local"`
+	// Destination port; TCP, UDP and SCTP need one. Example: `22`.
+	Port *int `pulumi:"port"`
+	// Name, or number of the IP protocol. Example: `"TCP"`.
+	Protocol interface{} `pulumi:"protocol"`
+	// Name of the rule of this policy that shall decide. Default: any, or none.
+	Rule *string `pulumi:"rule"`
+	// Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+	To *string `pulumi:"to"`
+	// Type of ICMP or ICMPv6. Default: that of an echo request.
+	Type *int `pulumi:"type"`
+}
+
+// PolicyTestInput is an input type that accepts PolicyTestArgs and PolicyTestOutput values.
+// You can construct a concrete instance of `PolicyTestInput` via:
+//
+//	PolicyTestArgs{...}
+type PolicyTestInput interface {
+	pulumi.Input
+
+	ToPolicyTestOutput() PolicyTestOutput
+	ToPolicyTestOutputWithContext(context.Context) PolicyTestOutput
+}
+
+// A first packet, and what it shall meet.
+type PolicyTestArgs struct {
+	// Code of that type. Default 0.
+	Code pulumi.IntPtrInput `pulumi:"code"`
+	// What the packet shall meet. Example: `"deny"`.
+	Expect PolicyActionInput `pulumi:"expect"`
+	// Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+	From pulumi.StringPtrInput `pulumi:"from"`
+	// Address of the host. Default: one of the interface.
+	Local pulumi.StringPtrInput `pulumi:"local"`
+	// Destination port; TCP, UDP and SCTP need one. Example: `22`.
+	Port pulumi.IntPtrInput `pulumi:"port"`
+	// Name, or number of the IP protocol. Example: `"TCP"`.
+	Protocol pulumi.Input `pulumi:"protocol"`
+	// Name of the rule of this policy that shall decide. Default: any, or none.
+	Rule pulumi.StringPtrInput `pulumi:"rule"`
+	// Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+	To pulumi.StringPtrInput `pulumi:"to"`
+	// Type of ICMP or ICMPv6. Default: that of an echo request.
+	Type pulumi.IntPtrInput `pulumi:"type"`
+}
+
+func (PolicyTestArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyTest)(nil)).Elem()
+}
+
+func (i PolicyTestArgs) ToPolicyTestOutput() PolicyTestOutput {
+	return i.ToPolicyTestOutputWithContext(context.Background())
+}
+
+func (i PolicyTestArgs) ToPolicyTestOutputWithContext(ctx context.Context) PolicyTestOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(PolicyTestOutput)
+}
+
+// PolicyTestArrayInput is an input type that accepts PolicyTestArray and PolicyTestArrayOutput values.
+// You can construct a concrete instance of `PolicyTestArrayInput` via:
+//
+//	PolicyTestArray{ PolicyTestArgs{...} }
+type PolicyTestArrayInput interface {
+	pulumi.Input
+
+	ToPolicyTestArrayOutput() PolicyTestArrayOutput
+	ToPolicyTestArrayOutputWithContext(context.Context) PolicyTestArrayOutput
+}
+
+type PolicyTestArray []PolicyTestInput
+
+func (PolicyTestArray) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]PolicyTest)(nil)).Elem()
+}
+
+func (i PolicyTestArray) ToPolicyTestArrayOutput() PolicyTestArrayOutput {
+	return i.ToPolicyTestArrayOutputWithContext(context.Background())
+}
+
+func (i PolicyTestArray) ToPolicyTestArrayOutputWithContext(ctx context.Context) PolicyTestArrayOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(PolicyTestArrayOutput)
+}
+
+// A first packet, and what it shall meet.
+type PolicyTestOutput struct{ *pulumi.OutputState }
+
+func (PolicyTestOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PolicyTest)(nil)).Elem()
+}
+
+func (o PolicyTestOutput) ToPolicyTestOutput() PolicyTestOutput {
+	return o
+}
+
+func (o PolicyTestOutput) ToPolicyTestOutputWithContext(ctx context.Context) PolicyTestOutput {
+	return o
+}
+
+// Code of that type. Default 0.
+func (o PolicyTestOutput) Code() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyTest) *int { return v.Code }).(pulumi.IntPtrOutput)
+}
+
+// What the packet shall meet. Example: `"deny"`.
+func (o PolicyTestOutput) Expect() PolicyActionOutput {
+	return o.ApplyT(func(v PolicyTest) PolicyAction { return v.Expect }).(PolicyActionOutput)
+}
+
+// Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+func (o PolicyTestOutput) From() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v PolicyTest) *string { return v.From }).(pulumi.StringPtrOutput)
+}
+
+// Address of the host. Default: one of the interface.
+func (o PolicyTestOutput) Local() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v PolicyTest) *string { return v.Local }).(pulumi.StringPtrOutput)
+}
+
+// Destination port; TCP, UDP and SCTP need one. Example: `22`.
+func (o PolicyTestOutput) Port() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyTest) *int { return v.Port }).(pulumi.IntPtrOutput)
+}
+
+// Name, or number of the IP protocol. Example: `"TCP"`.
+func (o PolicyTestOutput) Protocol() pulumi.AnyOutput {
+	return o.ApplyT(func(v PolicyTest) interface{} { return v.Protocol }).(pulumi.AnyOutput)
+}
+
+// Name of the rule of this policy that shall decide. Default: any, or none.
+func (o PolicyTestOutput) Rule() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v PolicyTest) *string { return v.Rule }).(pulumi.StringPtrOutput)
+}
+
+// Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+func (o PolicyTestOutput) To() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v PolicyTest) *string { return v.To }).(pulumi.StringPtrOutput)
+}
+
+// Type of ICMP or ICMPv6. Default: that of an echo request.
+func (o PolicyTestOutput) Type() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v PolicyTest) *int { return v.Type }).(pulumi.IntPtrOutput)
+}
+
+type PolicyTestArrayOutput struct{ *pulumi.OutputState }
+
+func (PolicyTestArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]PolicyTest)(nil)).Elem()
+}
+
+func (o PolicyTestArrayOutput) ToPolicyTestArrayOutput() PolicyTestArrayOutput {
+	return o
+}
+
+func (o PolicyTestArrayOutput) ToPolicyTestArrayOutputWithContext(ctx context.Context) PolicyTestArrayOutput {
+	return o
+}
+
+func (o PolicyTestArrayOutput) Index(i pulumi.IntInput) PolicyTestOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) PolicyTest {
+		return vs[0].([]PolicyTest)[vs[1].(int)]
+	}).(PolicyTestOutput)
 }
 
 // An entrypoint in the kernel; of a fleet what all hosts have alike.
@@ -5203,6 +6295,83 @@ func (o TcxOrderPtrOutput) Before() AttachmentRefPtrOutput {
 	}).(AttachmentRefPtrOutput)
 }
 
+// What a list is, without its items.
+type TextContent struct {
+	// Items.
+	Count int `pulumi:"count"`
+	// sha256 over them; equal items in equal order have equal ones.
+	Manifest string `pulumi:"manifest"`
+}
+
+// What a list is, without its items.
+type TextContentOutput struct{ *pulumi.OutputState }
+
+func (TextContentOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*TextContent)(nil)).Elem()
+}
+
+func (o TextContentOutput) ToTextContentOutput() TextContentOutput {
+	return o
+}
+
+func (o TextContentOutput) ToTextContentOutputWithContext(ctx context.Context) TextContentOutput {
+	return o
+}
+
+// Items.
+func (o TextContentOutput) Count() pulumi.IntOutput {
+	return o.ApplyT(func(v TextContent) int { return v.Count }).(pulumi.IntOutput)
+}
+
+// sha256 over them; equal items in equal order have equal ones.
+func (o TextContentOutput) Manifest() pulumi.StringOutput {
+	return o.ApplyT(func(v TextContent) string { return v.Manifest }).(pulumi.StringOutput)
+}
+
+type TextContentPtrOutput struct{ *pulumi.OutputState }
+
+func (TextContentPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**TextContent)(nil)).Elem()
+}
+
+func (o TextContentPtrOutput) ToTextContentPtrOutput() TextContentPtrOutput {
+	return o
+}
+
+func (o TextContentPtrOutput) ToTextContentPtrOutputWithContext(ctx context.Context) TextContentPtrOutput {
+	return o
+}
+
+func (o TextContentPtrOutput) Elem() TextContentOutput {
+	return o.ApplyT(func(v *TextContent) TextContent {
+		if v != nil {
+			return *v
+		}
+		var ret TextContent
+		return ret
+	}).(TextContentOutput)
+}
+
+// Items.
+func (o TextContentPtrOutput) Count() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *TextContent) *int {
+		if v == nil {
+			return nil
+		}
+		return &v.Count
+	}).(pulumi.IntPtrOutput)
+}
+
+// sha256 over them; equal items in equal order have equal ones.
+func (o TextContentPtrOutput) Manifest() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *TextContent) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Manifest
+	}).(pulumi.StringPtrOutput)
+}
+
 // Hook tracepoint.
 type Tracepoint struct {
 	// `category/name`, as under tracefs `events/`. Example: `"sched/sched_process_exec"`.
@@ -5578,8 +6747,12 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*CgroupPtrInput)(nil)).Elem(), CgroupArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*CommonConnectionInput)(nil)).Elem(), CommonConnectionArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*CommonConnectionPtrInput)(nil)).Elem(), CommonConnectionArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*ConfirmInput)(nil)).Elem(), ConfirmArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*ConfirmPtrInput)(nil)).Elem(), ConfirmArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ConnectionInput)(nil)).Elem(), ConnectionArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ConnectionPtrInput)(nil)).Elem(), ConnectionArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*EgressRuleInput)(nil)).Elem(), EgressRuleArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*EgressRuleArrayInput)(nil)).Elem(), EgressRuleArray{})
 	pulumi.RegisterInputType(reflect.TypeOf((*EntrypointRefInput)(nil)).Elem(), EntrypointRefArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*EntrypointRefPtrInput)(nil)).Elem(), EntrypointRefArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*FleetInput)(nil)).Elem(), FleetArgs{})
@@ -5588,6 +6761,8 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*FleetHostArrayInput)(nil)).Elem(), FleetHostArray{})
 	pulumi.RegisterInputType(reflect.TypeOf((*HealthCheckInput)(nil)).Elem(), HealthCheckArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*HealthCheckArrayInput)(nil)).Elem(), HealthCheckArray{})
+	pulumi.RegisterInputType(reflect.TypeOf((*IngressRuleInput)(nil)).Elem(), IngressRuleArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*IngressRuleArrayInput)(nil)).Elem(), IngressRuleArray{})
 	pulumi.RegisterInputType(reflect.TypeOf((*InnerMapInput)(nil)).Elem(), InnerMapArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*InnerMapPtrInput)(nil)).Elem(), InnerMapArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapDefinitionInput)(nil)).Elem(), MapDefinitionArgs{})
@@ -5599,6 +6774,12 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*MapRefMapInput)(nil)).Elem(), MapRefMap{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapValueInput)(nil)).Elem(), MapValueArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*MapValuePtrInput)(nil)).Elem(), MapValueArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyPeerInput)(nil)).Elem(), PolicyPeerArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyPeerArrayInput)(nil)).Elem(), PolicyPeerArray{})
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyPortInput)(nil)).Elem(), PolicyPortArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyPortArrayInput)(nil)).Elem(), PolicyPortArray{})
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyTestInput)(nil)).Elem(), PolicyTestArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*PolicyTestArrayInput)(nil)).Elem(), PolicyTestArray{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ProxyInput)(nil)).Elem(), ProxyArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ProxyPtrInput)(nil)).Elem(), ProxyArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*RawTracepointInput)(nil)).Elem(), RawTracepointArgs{})
@@ -5615,14 +6796,19 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*TracepointPtrInput)(nil)).Elem(), TracepointArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*XdpInput)(nil)).Elem(), XdpArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*XdpPtrInput)(nil)).Elem(), XdpArgs{})
+	pulumi.RegisterOutputType(AddressSetStatusOutput{})
 	pulumi.RegisterOutputType(AttachmentRefOutput{})
 	pulumi.RegisterOutputType(AttachmentRefPtrOutput{})
 	pulumi.RegisterOutputType(CgroupOutput{})
 	pulumi.RegisterOutputType(CgroupPtrOutput{})
 	pulumi.RegisterOutputType(CommonConnectionOutput{})
 	pulumi.RegisterOutputType(CommonConnectionPtrOutput{})
+	pulumi.RegisterOutputType(ConfirmOutput{})
+	pulumi.RegisterOutputType(ConfirmPtrOutput{})
 	pulumi.RegisterOutputType(ConnectionOutput{})
 	pulumi.RegisterOutputType(ConnectionPtrOutput{})
+	pulumi.RegisterOutputType(EgressRuleOutput{})
+	pulumi.RegisterOutputType(EgressRuleArrayOutput{})
 	pulumi.RegisterOutputType(EntrypointRefOutput{})
 	pulumi.RegisterOutputType(EntrypointRefPtrOutput{})
 	pulumi.RegisterOutputType(EntrypointRefMapOutput{})
@@ -5636,6 +6822,8 @@ func init() {
 	pulumi.RegisterOutputType(FoundEntryArrayOutput{})
 	pulumi.RegisterOutputType(HealthCheckOutput{})
 	pulumi.RegisterOutputType(HealthCheckArrayOutput{})
+	pulumi.RegisterOutputType(IngressRuleOutput{})
+	pulumi.RegisterOutputType(IngressRuleArrayOutput{})
 	pulumi.RegisterOutputType(InnerMapOutput{})
 	pulumi.RegisterOutputType(InnerMapPtrOutput{})
 	pulumi.RegisterOutputType(InnerMapShapeOutput{})
@@ -5646,6 +6834,8 @@ func init() {
 	pulumi.RegisterOutputType(InspectedGlobalMapOutput{})
 	pulumi.RegisterOutputType(InspectedMapOutput{})
 	pulumi.RegisterOutputType(InspectedMapMapOutput{})
+	pulumi.RegisterOutputType(JudgedInterfaceOutput{})
+	pulumi.RegisterOutputType(JudgedInterfaceArrayOutput{})
 	pulumi.RegisterOutputType(LinkStatusOutput{})
 	pulumi.RegisterOutputType(LoadedMapOutput{})
 	pulumi.RegisterOutputType(LoadedMapMapOutput{})
@@ -5666,6 +6856,14 @@ func init() {
 	pulumi.RegisterOutputType(ObjectInfoOutput{})
 	pulumi.RegisterOutputType(ObjectMapOutput{})
 	pulumi.RegisterOutputType(ObjectMapMapOutput{})
+	pulumi.RegisterOutputType(PolicyContentOutput{})
+	pulumi.RegisterOutputType(PolicyPeerOutput{})
+	pulumi.RegisterOutputType(PolicyPeerArrayOutput{})
+	pulumi.RegisterOutputType(PolicyPortOutput{})
+	pulumi.RegisterOutputType(PolicyPortArrayOutput{})
+	pulumi.RegisterOutputType(PolicyStatusOutput{})
+	pulumi.RegisterOutputType(PolicyTestOutput{})
+	pulumi.RegisterOutputType(PolicyTestArrayOutput{})
 	pulumi.RegisterOutputType(ProgramStatusOutput{})
 	pulumi.RegisterOutputType(ProgramStatusMapOutput{})
 	pulumi.RegisterOutputType(ProxyOutput{})
@@ -5684,6 +6882,8 @@ func init() {
 	pulumi.RegisterOutputType(TcxPtrOutput{})
 	pulumi.RegisterOutputType(TcxOrderOutput{})
 	pulumi.RegisterOutputType(TcxOrderPtrOutput{})
+	pulumi.RegisterOutputType(TextContentOutput{})
+	pulumi.RegisterOutputType(TextContentPtrOutput{})
 	pulumi.RegisterOutputType(TracepointOutput{})
 	pulumi.RegisterOutputType(TracepointPtrOutput{})
 	pulumi.RegisterOutputType(XdpOutput{})

@@ -7,6 +7,7 @@ from . import _utilities
 import typing
 # Export this package's modules as members:
 from ._enums import *
+from .address_set import *
 from .attachment import *
 from .get_attachments import *
 from .get_host_features import *
@@ -16,6 +17,7 @@ from .get_program import *
 from .inspect_object import *
 from .map import *
 from .map_entries import *
+from .network_policy import *
 from .program import *
 from .provider import *
 from ._inputs import *
@@ -36,9 +38,11 @@ _utilities.register(
   "mod": "index",
   "fqn": "pulumi_ebpf",
   "classes": {
+   "ebpf:index:AddressSet": "AddressSet",
    "ebpf:index:Attachment": "Attachment",
    "ebpf:index:Map": "Map",
    "ebpf:index:MapEntries": "MapEntries",
+   "ebpf:index:NetworkPolicy": "NetworkPolicy",
    "ebpf:index:Program": "Program"
   }
  }

@@ -19,6 +19,10 @@ __all__ = [
     'OnFailure',
     'OnUnreachable',
     'PerCpuValues',
+    'PolicyAction',
+    'PolicyEstablished',
+    'PolicyHook',
+    'PolicyMode',
     'PreviewMode',
     'ProviderMode',
     'TcxFallback',
@@ -157,6 +161,30 @@ class OnUnreachable(_builtins.str, Enum):
 class PerCpuValues(_builtins.str, Enum):
     ALL = "all"
     EACH = "each"
+
+
+@pulumi.type_token("ebpf:index:PolicyAction")
+class PolicyAction(_builtins.str, Enum):
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@pulumi.type_token("ebpf:index:PolicyEstablished")
+class PolicyEstablished(_builtins.str, Enum):
+    RECHECK = "recheck"
+    KEEP = "keep"
+
+
+@pulumi.type_token("ebpf:index:PolicyHook")
+class PolicyHook(_builtins.str, Enum):
+    TC = "tc"
+    XDP = "xdp"
+
+
+@pulumi.type_token("ebpf:index:PolicyMode")
+class PolicyMode(_builtins.str, Enum):
+    ENFORCE = "enforce"
+    AUDIT = "audit"
 
 
 @pulumi.type_token("ebpf:index:PreviewMode")

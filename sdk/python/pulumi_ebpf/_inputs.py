@@ -22,10 +22,14 @@ __all__ = [
     'CgroupArgsDict',
     'CommonConnectionArgs',
     'CommonConnectionArgsDict',
+    'ConfirmArgs',
+    'ConfirmArgsDict',
     'Connection',
     'ConnectionDict',
     'ConnectionArgs',
     'ConnectionArgsDict',
+    'EgressRuleArgs',
+    'EgressRuleArgsDict',
     'EntrypointRef',
     'EntrypointRefDict',
     'EntrypointRefArgs',
@@ -36,6 +40,8 @@ __all__ = [
     'FleetHostArgsDict',
     'HealthCheckArgs',
     'HealthCheckArgsDict',
+    'IngressRuleArgs',
+    'IngressRuleArgsDict',
     'InnerMapArgs',
     'InnerMapArgsDict',
     'MapDefinitionArgs',
@@ -48,6 +54,12 @@ __all__ = [
     'MapRefArgsDict',
     'MapValueArgs',
     'MapValueArgsDict',
+    'PolicyPeerArgs',
+    'PolicyPeerArgsDict',
+    'PolicyPortArgs',
+    'PolicyPortArgsDict',
+    'PolicyTestArgs',
+    'PolicyTestArgsDict',
     'Proxy',
     'ProxyDict',
     'ProxyArgs',
@@ -401,6 +413,34 @@ class CommonConnectionArgs:
     @user.setter
     def user(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "user", value)
+
+
+class ConfirmArgsDict(TypedDict):
+    within_seconds: pulumi.Input[_builtins.int]
+    """
+    From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+    """
+
+@pulumi.input_type
+class ConfirmArgs:
+    def __init__(__self__, *,
+                 within_seconds: pulumi.Input[_builtins.int]):
+        """
+        :param pulumi.Input[_builtins.int] within_seconds: From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+        """
+        pulumi.set(__self__, "within_seconds", within_seconds)
+
+    @_builtins.property
+    @pulumi.getter(name="withinSeconds")
+    def within_seconds(self) -> pulumi.Input[_builtins.int]:
+        """
+        From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+        """
+        return pulumi.get(self, "within_seconds")
+
+    @within_seconds.setter
+    def within_seconds(self, value: pulumi.Input[_builtins.int]):
+        pulumi.set(self, "within_seconds", value)
 
 
 class ConnectionDict(TypedDict):
@@ -909,6 +949,96 @@ class ConnectionArgs:
         pulumi.set(self, "user", value)
 
 
+class EgressRuleArgsDict(TypedDict):
+    name: pulumi.Input[_builtins.str]
+    """
+    Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+    """
+    action: NotRequired[pulumi.Input[Optional['PolicyAction']]]
+    """
+    A deny beats every allow, wherever it stands.
+    """
+    ports: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgsDict']]]]]
+    """
+    What it is about. Default: every protocol.
+    """
+    to: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgsDict']]]]]
+    """
+    Where it goes. Default: every address.
+    """
+
+@pulumi.input_type
+class EgressRuleArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 action: pulumi.Input[Optional['PolicyAction']] = None,
+                 ports: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgs']]]] = None,
+                 to: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgs']]]] = None):
+        """
+        :param pulumi.Input[_builtins.str] name: Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        :param pulumi.Input['PolicyAction'] action: A deny beats every allow, wherever it stands.
+        :param pulumi.Input[Sequence[pulumi.Input['PolicyPortArgs']]] ports: What it is about. Default: every protocol.
+        :param pulumi.Input[Sequence[pulumi.Input['PolicyPeerArgs']]] to: Where it goes. Default: every address.
+        """
+        pulumi.set(__self__, "name", name)
+        if action is None:
+            action = 'allow'
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if ports is not None:
+            pulumi.set(__self__, "ports", ports)
+        if to is not None:
+            pulumi.set(__self__, "to", to)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> pulumi.Input[Optional['PolicyAction']]:
+        """
+        A deny beats every allow, wherever it stands.
+        """
+        return pulumi.get(self, "action")
+
+    @action.setter
+    def action(self, value: pulumi.Input[Optional['PolicyAction']]):
+        pulumi.set(self, "action", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def ports(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgs']]]]:
+        """
+        What it is about. Default: every protocol.
+        """
+        return pulumi.get(self, "ports")
+
+    @ports.setter
+    def ports(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgs']]]]):
+        pulumi.set(self, "ports", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def to(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgs']]]]:
+        """
+        Where it goes. Default: every address.
+        """
+        return pulumi.get(self, "to")
+
+    @to.setter
+    def to(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgs']]]]):
+        pulumi.set(self, "to", value)
+
+
 class EntrypointRefDict(TypedDict):
     """
     An entrypoint of a Program.
@@ -1354,6 +1484,96 @@ class HealthCheckArgs:
     @value.setter
     def value(self, value: pulumi.Input[Optional['MapValueArgs']]):
         pulumi.set(self, "value", value)
+
+
+class IngressRuleArgsDict(TypedDict):
+    name: pulumi.Input[_builtins.str]
+    """
+    Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+    """
+    action: NotRequired[pulumi.Input[Optional['PolicyAction']]]
+    """
+    A deny beats every allow, wherever it stands.
+    """
+    from_: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgsDict']]]]]
+    """
+    Where it comes from. Default: every address.
+    """
+    ports: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgsDict']]]]]
+    """
+    What it is about. Default: every protocol.
+    """
+
+@pulumi.input_type
+class IngressRuleArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 action: pulumi.Input[Optional['PolicyAction']] = None,
+                 from_: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgs']]]] = None,
+                 ports: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgs']]]] = None):
+        """
+        :param pulumi.Input[_builtins.str] name: Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        :param pulumi.Input['PolicyAction'] action: A deny beats every allow, wherever it stands.
+        :param pulumi.Input[Sequence[pulumi.Input['PolicyPeerArgs']]] from_: Where it comes from. Default: every address.
+        :param pulumi.Input[Sequence[pulumi.Input['PolicyPortArgs']]] ports: What it is about. Default: every protocol.
+        """
+        pulumi.set(__self__, "name", name)
+        if action is None:
+            action = 'allow'
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if from_ is not None:
+            pulumi.set(__self__, "from_", from_)
+        if ports is not None:
+            pulumi.set(__self__, "ports", ports)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> pulumi.Input[Optional['PolicyAction']]:
+        """
+        A deny beats every allow, wherever it stands.
+        """
+        return pulumi.get(self, "action")
+
+    @action.setter
+    def action(self, value: pulumi.Input[Optional['PolicyAction']]):
+        pulumi.set(self, "action", value)
+
+    @_builtins.property
+    @pulumi.getter(name="from")
+    def from_(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgs']]]]:
+        """
+        Where it comes from. Default: every address.
+        """
+        return pulumi.get(self, "from_")
+
+    @from_.setter
+    def from_(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPeerArgs']]]]):
+        pulumi.set(self, "from_", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def ports(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgs']]]]:
+        """
+        What it is about. Default: every protocol.
+        """
+        return pulumi.get(self, "ports")
+
+    @ports.setter
+    def ports(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['PolicyPortArgs']]]]):
+        pulumi.set(self, "ports", value)
 
 
 class InnerMapArgsDict(TypedDict):
@@ -1974,6 +2194,425 @@ class MapValueArgs:
     @member.setter
     def member(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "member", value)
+
+
+class PolicyPeerArgsDict(TypedDict):
+    """
+    Addresses on the other side; one of the four.
+    """
+    address_set: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+    """
+    any: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Every address.
+    """
+    cidr: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+    """
+    except_: NotRequired[pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]]
+    """
+    Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+    """
+    self: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    The host's own addresses.
+    """
+
+@pulumi.input_type
+class PolicyPeerArgs:
+    def __init__(__self__, *,
+                 address_set: pulumi.Input[Optional[_builtins.str]] = None,
+                 any: pulumi.Input[Optional[_builtins.bool]] = None,
+                 cidr: pulumi.Input[Optional[_builtins.str]] = None,
+                 except_: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
+                 self: pulumi.Input[Optional[_builtins.bool]] = None):
+        """
+        Addresses on the other side; one of the four.
+
+        :param pulumi.Input[_builtins.str] address_set: The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+        :param pulumi.Input[_builtins.bool] any: Every address.
+        :param pulumi.Input[_builtins.str] cidr: Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] except_: Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+        :param pulumi.Input[_builtins.bool] self: The host's own addresses.
+        """
+        if address_set is not None:
+            pulumi.set(__self__, "address_set", address_set)
+        if any is not None:
+            pulumi.set(__self__, "any", any)
+        if cidr is not None:
+            pulumi.set(__self__, "cidr", cidr)
+        if except_ is not None:
+            pulumi.set(__self__, "except_", except_)
+        if self is not None:
+            pulumi.set(__self__, "self", self)
+
+    @_builtins.property
+    @pulumi.getter(name="addressSet")
+    def address_set(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+        """
+        return pulumi.get(self, "address_set")
+
+    @address_set.setter
+    def address_set(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "address_set", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def any(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Every address.
+        """
+        return pulumi.get(self, "any")
+
+    @any.setter
+    def any(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "any", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+        """
+        return pulumi.get(self, "cidr")
+
+    @cidr.setter
+    def cidr(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "cidr", value)
+
+    @_builtins.property
+    @pulumi.getter(name="except")
+    def except_(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+        """
+        return pulumi.get(self, "except_")
+
+    @except_.setter
+    def except_(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "except_", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def self(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        The host's own addresses.
+        """
+        return pulumi.get(self, "self")
+
+    @self.setter
+    def self(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "self", value)
+
+
+class PolicyPortArgsDict(TypedDict):
+    """
+    A protocol, or some of its ports or messages.
+    """
+    protocol: pulumi.Input[Union[_builtins.str, _builtins.int]]
+    """
+    Name, or number of the IP protocol. Example: `"TCP"`.
+    """
+    code: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Code of that type. Default: all. Example: `0`.
+    """
+    end_port: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Last port of a range that begins with `port`. Example: `8080`.
+    """
+    port: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+    """
+    type: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Type of ICMP or ICMPv6. Default: all. Example: `8`.
+    """
+
+@pulumi.input_type
+class PolicyPortArgs:
+    def __init__(__self__, *,
+                 protocol: pulumi.Input[Union[_builtins.str, _builtins.int]],
+                 code: pulumi.Input[Optional[_builtins.int]] = None,
+                 end_port: pulumi.Input[Optional[_builtins.int]] = None,
+                 port: pulumi.Input[Optional[_builtins.int]] = None,
+                 type: pulumi.Input[Optional[_builtins.int]] = None):
+        """
+        A protocol, or some of its ports or messages.
+
+        :param pulumi.Input[Union[_builtins.str, _builtins.int]] protocol: Name, or number of the IP protocol. Example: `"TCP"`.
+        :param pulumi.Input[_builtins.int] code: Code of that type. Default: all. Example: `0`.
+        :param pulumi.Input[_builtins.int] end_port: Last port of a range that begins with `port`. Example: `8080`.
+        :param pulumi.Input[_builtins.int] port: Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+        :param pulumi.Input[_builtins.int] type: Type of ICMP or ICMPv6. Default: all. Example: `8`.
+        """
+        pulumi.set(__self__, "protocol", protocol)
+        if code is not None:
+            pulumi.set(__self__, "code", code)
+        if end_port is not None:
+            pulumi.set(__self__, "end_port", end_port)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> pulumi.Input[Union[_builtins.str, _builtins.int]]:
+        """
+        Name, or number of the IP protocol. Example: `"TCP"`.
+        """
+        return pulumi.get(self, "protocol")
+
+    @protocol.setter
+    def protocol(self, value: pulumi.Input[Union[_builtins.str, _builtins.int]]):
+        pulumi.set(self, "protocol", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def code(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Code of that type. Default: all. Example: `0`.
+        """
+        return pulumi.get(self, "code")
+
+    @code.setter
+    def code(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "code", value)
+
+    @_builtins.property
+    @pulumi.getter(name="endPort")
+    def end_port(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Last port of a range that begins with `port`. Example: `8080`.
+        """
+        return pulumi.get(self, "end_port")
+
+    @end_port.setter
+    def end_port(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "end_port", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+        """
+        return pulumi.get(self, "port")
+
+    @port.setter
+    def port(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "port", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Type of ICMP or ICMPv6. Default: all. Example: `8`.
+        """
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "type", value)
+
+
+class PolicyTestArgsDict(TypedDict):
+    """
+    A first packet, and what it shall meet.
+    """
+    expect: pulumi.Input['PolicyAction']
+    """
+    What the packet shall meet. Example: `"deny"`.
+    """
+    protocol: pulumi.Input[Union[_builtins.str, _builtins.int]]
+    """
+    Name, or number of the IP protocol. Example: `"TCP"`.
+    """
+    code: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Code of that type. Default 0.
+    """
+    from_: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+    """
+    local: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Address of the host. Default: one of the interface.
+    """
+    port: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Destination port; TCP, UDP and SCTP need one. Example: `22`.
+    """
+    rule: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Name of the rule of this policy that shall decide. Default: any, or none.
+    """
+    to: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+    """
+    type: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    Type of ICMP or ICMPv6. Default: that of an echo request.
+    """
+
+@pulumi.input_type
+class PolicyTestArgs:
+    def __init__(__self__, *,
+                 expect: pulumi.Input['PolicyAction'],
+                 protocol: pulumi.Input[Union[_builtins.str, _builtins.int]],
+                 code: pulumi.Input[Optional[_builtins.int]] = None,
+                 from_: pulumi.Input[Optional[_builtins.str]] = None,
+                 local: pulumi.Input[Optional[_builtins.str]] = None,
+                 port: pulumi.Input[Optional[_builtins.int]] = None,
+                 rule: pulumi.Input[Optional[_builtins.str]] = None,
+                 to: pulumi.Input[Optional[_builtins.str]] = None,
+                 type: pulumi.Input[Optional[_builtins.int]] = None):
+        """
+        A first packet, and what it shall meet.
+
+        :param pulumi.Input['PolicyAction'] expect: What the packet shall meet. Example: `"deny"`.
+        :param pulumi.Input[Union[_builtins.str, _builtins.int]] protocol: Name, or number of the IP protocol. Example: `"TCP"`.
+        :param pulumi.Input[_builtins.int] code: Code of that type. Default 0.
+        :param pulumi.Input[_builtins.str] from_: Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+        :param pulumi.Input[_builtins.str] local: Address of the host. Default: one of the interface.
+        :param pulumi.Input[_builtins.int] port: Destination port; TCP, UDP and SCTP need one. Example: `22`.
+        :param pulumi.Input[_builtins.str] rule: Name of the rule of this policy that shall decide. Default: any, or none.
+        :param pulumi.Input[_builtins.str] to: Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+        :param pulumi.Input[_builtins.int] type: Type of ICMP or ICMPv6. Default: that of an echo request.
+        """
+        pulumi.set(__self__, "expect", expect)
+        pulumi.set(__self__, "protocol", protocol)
+        if code is not None:
+            pulumi.set(__self__, "code", code)
+        if from_ is not None:
+            pulumi.set(__self__, "from_", from_)
+        if local is not None:
+            pulumi.set(__self__, "local", local)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if rule is not None:
+            pulumi.set(__self__, "rule", rule)
+        if to is not None:
+            pulumi.set(__self__, "to", to)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def expect(self) -> pulumi.Input['PolicyAction']:
+        """
+        What the packet shall meet. Example: `"deny"`.
+        """
+        return pulumi.get(self, "expect")
+
+    @expect.setter
+    def expect(self, value: pulumi.Input['PolicyAction']):
+        pulumi.set(self, "expect", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> pulumi.Input[Union[_builtins.str, _builtins.int]]:
+        """
+        Name, or number of the IP protocol. Example: `"TCP"`.
+        """
+        return pulumi.get(self, "protocol")
+
+    @protocol.setter
+    def protocol(self, value: pulumi.Input[Union[_builtins.str, _builtins.int]]):
+        pulumi.set(self, "protocol", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def code(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Code of that type. Default 0.
+        """
+        return pulumi.get(self, "code")
+
+    @code.setter
+    def code(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "code", value)
+
+    @_builtins.property
+    @pulumi.getter(name="from")
+    def from_(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+        """
+        return pulumi.get(self, "from_")
+
+    @from_.setter
+    def from_(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "from_", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def local(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Address of the host. Default: one of the interface.
+        """
+        return pulumi.get(self, "local")
+
+    @local.setter
+    def local(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "local", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Destination port; TCP, UDP and SCTP need one. Example: `22`.
+        """
+        return pulumi.get(self, "port")
+
+    @port.setter
+    def port(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "port", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def rule(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Name of the rule of this policy that shall decide. Default: any, or none.
+        """
+        return pulumi.get(self, "rule")
+
+    @rule.setter
+    def rule(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "rule", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def to(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+        """
+        return pulumi.get(self, "to")
+
+    @to.setter
+    def to(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "to", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        Type of ICMP or ICMPv6. Default: that of an echo request.
+        """
+        return pulumi.get(self, "type")
+
+    @type.setter
+    def type(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "type", value)
 
 
 class ProxyDict(TypedDict):

@@ -17,21 +17,26 @@ from . import outputs
 from ._enums import *
 
 __all__ = [
+    'AddressSetStatus',
     'AttachmentRef',
     'Cgroup',
     'CommonConnection',
+    'Confirm',
     'Connection',
+    'EgressRule',
     'EntrypointRef',
     'Fleet',
     'FleetHost',
     'FoundAttachment',
     'FoundEntry',
     'HealthCheck',
+    'IngressRule',
     'InnerMap',
     'InnerMapShape',
     'InspectedEntrypoint',
     'InspectedGlobal',
     'InspectedMap',
+    'JudgedInterface',
     'LinkStatus',
     'LoadedMap',
     'MapDefinition',
@@ -43,6 +48,11 @@ __all__ = [
     'ObjectGlobal',
     'ObjectInfo',
     'ObjectMap',
+    'PolicyContent',
+    'PolicyPeer',
+    'PolicyPort',
+    'PolicyStatus',
+    'PolicyTest',
     'ProgramStatus',
     'Proxy',
     'RawTracepoint',
@@ -53,9 +63,62 @@ __all__ = [
     'Tc',
     'Tcx',
     'TcxOrder',
+    'TextContent',
     'Tracepoint',
     'Xdp',
 ]
+
+@pulumi.output_type
+class AddressSetStatus(dict):
+    """
+    A set on the host; of a fleet what all hosts have alike.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "usedBy":
+            suggest = "used_by"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in AddressSetStatus. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        AddressSetStatus.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        AddressSetStatus.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 used_by: Sequence[_builtins.str],
+                 networks: Optional[_builtins.int] = None):
+        """
+        A set on the host; of a fleet what all hosts have alike.
+
+        :param Sequence[_builtins.str] used_by: `specId` of the policies that name it.
+        :param _builtins.int networks: How many networks it has.
+        """
+        pulumi.set(__self__, "used_by", used_by)
+        if networks is not None:
+            pulumi.set(__self__, "networks", networks)
+
+    @_builtins.property
+    @pulumi.getter(name="usedBy")
+    def used_by(self) -> Sequence[_builtins.str]:
+        """
+        `specId` of the policies that name it.
+        """
+        return pulumi.get(self, "used_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def networks(self) -> Optional[_builtins.int]:
+        """
+        How many networks it has.
+        """
+        return pulumi.get(self, "networks")
+
 
 @pulumi.output_type
 class AttachmentRef(dict):
@@ -311,6 +374,41 @@ class CommonConnection(dict):
 
 
 @pulumi.output_type
+class Confirm(dict):
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "withinSeconds":
+            suggest = "within_seconds"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in Confirm. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        Confirm.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        Confirm.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 within_seconds: _builtins.int):
+        """
+        :param _builtins.int within_seconds: From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+        """
+        pulumi.set(__self__, "within_seconds", within_seconds)
+
+    @_builtins.property
+    @pulumi.getter(name="withinSeconds")
+    def within_seconds(self) -> _builtins.int:
+        """
+        From the change to when it goes back, 5 to 3600 seconds. Example: `30`.
+        """
+        return pulumi.get(self, "within_seconds")
+
+
+@pulumi.output_type
 class Connection(dict):
     """
     How a host is reached; the shape of @pulumi/command's connection.
@@ -490,6 +588,62 @@ class Connection(dict):
         Login name. Default: ~/.ssh/config, else "root".
         """
         return pulumi.get(self, "user")
+
+
+@pulumi.output_type
+class EgressRule(dict):
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 action: Optional['PolicyAction'] = None,
+                 ports: Optional[Sequence['outputs.PolicyPort']] = None,
+                 to: Optional[Sequence['outputs.PolicyPeer']] = None):
+        """
+        :param _builtins.str name: Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        :param 'PolicyAction' action: A deny beats every allow, wherever it stands.
+        :param Sequence['PolicyPort'] ports: What it is about. Default: every protocol.
+        :param Sequence['PolicyPeer'] to: Where it goes. Default: every address.
+        """
+        pulumi.set(__self__, "name", name)
+        if action is None:
+            action = 'allow'
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if ports is not None:
+            pulumi.set(__self__, "ports", ports)
+        if to is not None:
+            pulumi.set(__self__, "to", to)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> Optional['PolicyAction']:
+        """
+        A deny beats every allow, wherever it stands.
+        """
+        return pulumi.get(self, "action")
+
+    @_builtins.property
+    @pulumi.getter
+    def ports(self) -> Optional[Sequence['outputs.PolicyPort']]:
+        """
+        What it is about. Default: every protocol.
+        """
+        return pulumi.get(self, "ports")
+
+    @_builtins.property
+    @pulumi.getter
+    def to(self) -> Optional[Sequence['outputs.PolicyPeer']]:
+        """
+        Where it goes. Default: every address.
+        """
+        return pulumi.get(self, "to")
 
 
 @pulumi.output_type
@@ -879,6 +1033,79 @@ class HealthCheck(dict):
         Compares what the map holds; a missing row fails.
         """
         return pulumi.get(self, "value")
+
+
+@pulumi.output_type
+class IngressRule(dict):
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "from":
+            suggest = "from_"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in IngressRule. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        IngressRule.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        IngressRule.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 action: Optional['PolicyAction'] = None,
+                 from_: Optional[Sequence['outputs.PolicyPeer']] = None,
+                 ports: Optional[Sequence['outputs.PolicyPort']] = None):
+        """
+        :param _builtins.str name: Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        :param 'PolicyAction' action: A deny beats every allow, wherever it stands.
+        :param Sequence['PolicyPeer'] from_: Where it comes from. Default: every address.
+        :param Sequence['PolicyPort'] ports: What it is about. Default: every protocol.
+        """
+        pulumi.set(__self__, "name", name)
+        if action is None:
+            action = 'allow'
+        if action is not None:
+            pulumi.set(__self__, "action", action)
+        if from_ is not None:
+            pulumi.set(__self__, "from_", from_)
+        if ports is not None:
+            pulumi.set(__self__, "ports", ports)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        Unique in its list. Counters and `explain` show it. Example: `"ssh from offices"`.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def action(self) -> Optional['PolicyAction']:
+        """
+        A deny beats every allow, wherever it stands.
+        """
+        return pulumi.get(self, "action")
+
+    @_builtins.property
+    @pulumi.getter(name="from")
+    def from_(self) -> Optional[Sequence['outputs.PolicyPeer']]:
+        """
+        Where it comes from. Default: every address.
+        """
+        return pulumi.get(self, "from_")
+
+    @_builtins.property
+    @pulumi.getter
+    def ports(self) -> Optional[Sequence['outputs.PolicyPort']]:
+        """
+        What it is about. Default: every protocol.
+        """
+        return pulumi.get(self, "ports")
 
 
 @pulumi.output_type
@@ -1280,6 +1507,100 @@ class InspectedMap(dict):
         Type of the values, as `keyType`.
         """
         return pulumi.get(self, "value_type")
+
+
+@pulumi.output_type
+class JudgedInterface(dict):
+    """
+    An interface on which packets are judged.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 policies: Sequence[_builtins.str],
+                 bypassable: Optional[_builtins.str] = None,
+                 egress: Optional[_builtins.str] = None,
+                 ifindex: Optional[_builtins.int] = None,
+                 ingress: Optional[_builtins.str] = None,
+                 netns: Optional[_builtins.str] = None):
+        """
+        An interface on which packets are judged.
+
+        :param _builtins.str name: Its name.
+        :param Sequence[_builtins.str] policies: `specId` of all policies that judge here, in order.
+        :param _builtins.str bypassable: A program of somebody else ahead of ours that may pass or redirect packets, in words.
+        :param _builtins.str egress: `tcx` or `tc`: how what it sends is judged; absent: by no policy.
+        :param _builtins.int ifindex: The kernel's index.
+        :param _builtins.str ingress: `tcx`, `tc` or `xdp`: how what it receives is judged; absent: by no policy.
+        :param _builtins.str netns: Its network namespace, if not the host's own.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "policies", policies)
+        if bypassable is not None:
+            pulumi.set(__self__, "bypassable", bypassable)
+        if egress is not None:
+            pulumi.set(__self__, "egress", egress)
+        if ifindex is not None:
+            pulumi.set(__self__, "ifindex", ifindex)
+        if ingress is not None:
+            pulumi.set(__self__, "ingress", ingress)
+        if netns is not None:
+            pulumi.set(__self__, "netns", netns)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        Its name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def policies(self) -> Sequence[_builtins.str]:
+        """
+        `specId` of all policies that judge here, in order.
+        """
+        return pulumi.get(self, "policies")
+
+    @_builtins.property
+    @pulumi.getter
+    def bypassable(self) -> Optional[_builtins.str]:
+        """
+        A program of somebody else ahead of ours that may pass or redirect packets, in words.
+        """
+        return pulumi.get(self, "bypassable")
+
+    @_builtins.property
+    @pulumi.getter
+    def egress(self) -> Optional[_builtins.str]:
+        """
+        `tcx` or `tc`: how what it sends is judged; absent: by no policy.
+        """
+        return pulumi.get(self, "egress")
+
+    @_builtins.property
+    @pulumi.getter
+    def ifindex(self) -> Optional[_builtins.int]:
+        """
+        The kernel's index.
+        """
+        return pulumi.get(self, "ifindex")
+
+    @_builtins.property
+    @pulumi.getter
+    def ingress(self) -> Optional[_builtins.str]:
+        """
+        `tcx`, `tc` or `xdp`: how what it receives is judged; absent: by no policy.
+        """
+        return pulumi.get(self, "ingress")
+
+    @_builtins.property
+    @pulumi.getter
+    def netns(self) -> Optional[_builtins.str]:
+        """
+        Its network namespace, if not the host's own.
+        """
+        return pulumi.get(self, "netns")
 
 
 @pulumi.output_type
@@ -2132,6 +2453,454 @@ class ObjectMap(dict):
 
 
 @pulumi.output_type
+class PolicyContent(dict):
+    """
+    What the rules are, without them.
+    """
+    def __init__(__self__, *,
+                 sets: Sequence[_builtins.str],
+                 egress: Optional['outputs.TextContent'] = None,
+                 ingress: Optional['outputs.TextContent'] = None):
+        """
+        What the rules are, without them.
+
+        :param Sequence[_builtins.str] sets: `specId` of each AddressSet that rules name.
+        :param 'TextContent' egress: Those of egress, if the policy names it.
+        :param 'TextContent' ingress: Those of ingress, if the policy names it.
+        """
+        pulumi.set(__self__, "sets", sets)
+        if egress is not None:
+            pulumi.set(__self__, "egress", egress)
+        if ingress is not None:
+            pulumi.set(__self__, "ingress", ingress)
+
+    @_builtins.property
+    @pulumi.getter
+    def sets(self) -> Sequence[_builtins.str]:
+        """
+        `specId` of each AddressSet that rules name.
+        """
+        return pulumi.get(self, "sets")
+
+    @_builtins.property
+    @pulumi.getter
+    def egress(self) -> Optional['outputs.TextContent']:
+        """
+        Those of egress, if the policy names it.
+        """
+        return pulumi.get(self, "egress")
+
+    @_builtins.property
+    @pulumi.getter
+    def ingress(self) -> Optional['outputs.TextContent']:
+        """
+        Those of ingress, if the policy names it.
+        """
+        return pulumi.get(self, "ingress")
+
+
+@pulumi.output_type
+class PolicyPeer(dict):
+    """
+    Addresses on the other side; one of the four.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "addressSet":
+            suggest = "address_set"
+        elif key == "except":
+            suggest = "except_"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in PolicyPeer. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        PolicyPeer.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        PolicyPeer.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 address_set: Optional[_builtins.str] = None,
+                 any: Optional[_builtins.bool] = None,
+                 cidr: Optional[_builtins.str] = None,
+                 except_: Optional[Sequence[_builtins.str]] = None,
+                 self: Optional[_builtins.bool] = None):
+        """
+        Addresses on the other side; one of the four.
+
+        :param _builtins.str address_set: The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+        :param _builtins.bool any: Every address.
+        :param _builtins.str cidr: Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+        :param Sequence[_builtins.str] except_: Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+        :param _builtins.bool self: The host's own addresses.
+        """
+        if address_set is not None:
+            pulumi.set(__self__, "address_set", address_set)
+        if any is not None:
+            pulumi.set(__self__, "any", any)
+        if cidr is not None:
+            pulumi.set(__self__, "cidr", cidr)
+        if except_ is not None:
+            pulumi.set(__self__, "except_", except_)
+        if self is not None:
+            pulumi.set(__self__, "self", self)
+
+    @_builtins.property
+    @pulumi.getter(name="addressSet")
+    def address_set(self) -> Optional[_builtins.str]:
+        """
+        The networks of an AddressSet: its `specId`; in Node.js the resource itself.
+        """
+        return pulumi.get(self, "address_set")
+
+    @_builtins.property
+    @pulumi.getter
+    def any(self) -> Optional[_builtins.bool]:
+        """
+        Every address.
+        """
+        return pulumi.get(self, "any")
+
+    @_builtins.property
+    @pulumi.getter
+    def cidr(self) -> Optional[_builtins.str]:
+        """
+        Network, IPv4 or IPv6. Example: `"198.51.100.0/24"`.
+        """
+        return pulumi.get(self, "cidr")
+
+    @_builtins.property
+    @pulumi.getter(name="except")
+    def except_(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Networks inside `cidr` that this peer leaves out. Example: `["198.51.100.128/25"]`.
+        """
+        return pulumi.get(self, "except_")
+
+    @_builtins.property
+    @pulumi.getter
+    def self(self) -> Optional[_builtins.bool]:
+        """
+        The host's own addresses.
+        """
+        return pulumi.get(self, "self")
+
+
+@pulumi.output_type
+class PolicyPort(dict):
+    """
+    A protocol, or some of its ports or messages.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "endPort":
+            suggest = "end_port"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in PolicyPort. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        PolicyPort.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        PolicyPort.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 protocol: Any,
+                 code: Optional[_builtins.int] = None,
+                 end_port: Optional[_builtins.int] = None,
+                 port: Optional[_builtins.int] = None,
+                 type: Optional[_builtins.int] = None):
+        """
+        A protocol, or some of its ports or messages.
+
+        :param Union[_builtins.str, _builtins.int] protocol: Name, or number of the IP protocol. Example: `"TCP"`.
+        :param _builtins.int code: Code of that type. Default: all. Example: `0`.
+        :param _builtins.int end_port: Last port of a range that begins with `port`. Example: `8080`.
+        :param _builtins.int port: Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+        :param _builtins.int type: Type of ICMP or ICMPv6. Default: all. Example: `8`.
+        """
+        pulumi.set(__self__, "protocol", protocol)
+        if code is not None:
+            pulumi.set(__self__, "code", code)
+        if end_port is not None:
+            pulumi.set(__self__, "end_port", end_port)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> Any:
+        """
+        Name, or number of the IP protocol. Example: `"TCP"`.
+        """
+        return pulumi.get(self, "protocol")
+
+    @_builtins.property
+    @pulumi.getter
+    def code(self) -> Optional[_builtins.int]:
+        """
+        Code of that type. Default: all. Example: `0`.
+        """
+        return pulumi.get(self, "code")
+
+    @_builtins.property
+    @pulumi.getter(name="endPort")
+    def end_port(self) -> Optional[_builtins.int]:
+        """
+        Last port of a range that begins with `port`. Example: `8080`.
+        """
+        return pulumi.get(self, "end_port")
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> Optional[_builtins.int]:
+        """
+        Destination port of TCP, UDP or SCTP. Default: all. Example: `443`.
+        """
+        return pulumi.get(self, "port")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> Optional[_builtins.int]:
+        """
+        Type of ICMP or ICMPv6. Default: all. Example: `8`.
+        """
+        return pulumi.get(self, "type")
+
+
+@pulumi.output_type
+class PolicyStatus(dict):
+    """
+    What judges; of a fleet what all hosts have alike.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "memoryBytes":
+            suggest = "memory_bytes"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in PolicyStatus. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        PolicyStatus.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        PolicyStatus.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 interfaces: Sequence['outputs.JudgedInterface'],
+                 uncovered: Sequence[_builtins.str],
+                 cells: Optional[_builtins.int] = None,
+                 generation: Optional[_builtins.str] = None,
+                 memory_bytes: Optional[_builtins.int] = None):
+        """
+        What judges; of a fleet what all hosts have alike.
+
+        :param Sequence['JudgedInterface'] interfaces: Where packets are judged.
+        :param Sequence[_builtins.str] uncovered: Interfaces that `interfaces` matches and that came later: an update takes them in.
+        :param _builtins.int cells: Cells of 64 bytes that it takes.
+        :param _builtins.str generation: Number of the compiled form that judges; it never comes back.
+        :param _builtins.int memory_bytes: Bytes of all maps, as the kernel counts them.
+        """
+        pulumi.set(__self__, "interfaces", interfaces)
+        pulumi.set(__self__, "uncovered", uncovered)
+        if cells is not None:
+            pulumi.set(__self__, "cells", cells)
+        if generation is not None:
+            pulumi.set(__self__, "generation", generation)
+        if memory_bytes is not None:
+            pulumi.set(__self__, "memory_bytes", memory_bytes)
+
+    @_builtins.property
+    @pulumi.getter
+    def interfaces(self) -> Sequence['outputs.JudgedInterface']:
+        """
+        Where packets are judged.
+        """
+        return pulumi.get(self, "interfaces")
+
+    @_builtins.property
+    @pulumi.getter
+    def uncovered(self) -> Sequence[_builtins.str]:
+        """
+        Interfaces that `interfaces` matches and that came later: an update takes them in.
+        """
+        return pulumi.get(self, "uncovered")
+
+    @_builtins.property
+    @pulumi.getter
+    def cells(self) -> Optional[_builtins.int]:
+        """
+        Cells of 64 bytes that it takes.
+        """
+        return pulumi.get(self, "cells")
+
+    @_builtins.property
+    @pulumi.getter
+    def generation(self) -> Optional[_builtins.str]:
+        """
+        Number of the compiled form that judges; it never comes back.
+        """
+        return pulumi.get(self, "generation")
+
+    @_builtins.property
+    @pulumi.getter(name="memoryBytes")
+    def memory_bytes(self) -> Optional[_builtins.int]:
+        """
+        Bytes of all maps, as the kernel counts them.
+        """
+        return pulumi.get(self, "memory_bytes")
+
+
+@pulumi.output_type
+class PolicyTest(dict):
+    """
+    A first packet, and what it shall meet.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "from":
+            suggest = "from_"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in PolicyTest. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        PolicyTest.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        PolicyTest.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 expect: 'PolicyAction',
+                 protocol: Any,
+                 code: Optional[_builtins.int] = None,
+                 from_: Optional[_builtins.str] = None,
+                 local: Optional[_builtins.str] = None,
+                 port: Optional[_builtins.int] = None,
+                 rule: Optional[_builtins.str] = None,
+                 to: Optional[_builtins.str] = None,
+                 type: Optional[_builtins.int] = None):
+        """
+        A first packet, and what it shall meet.
+
+        :param 'PolicyAction' expect: What the packet shall meet. Example: `"deny"`.
+        :param Union[_builtins.str, _builtins.int] protocol: Name, or number of the IP protocol. Example: `"TCP"`.
+        :param _builtins.int code: Code of that type. Default 0.
+        :param _builtins.str from_: Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+        :param _builtins.str local: Address of the host. Default: one of the interface.
+        :param _builtins.int port: Destination port; TCP, UDP and SCTP need one. Example: `22`.
+        :param _builtins.str rule: Name of the rule of this policy that shall decide. Default: any, or none.
+        :param _builtins.str to: Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+        :param _builtins.int type: Type of ICMP or ICMPv6. Default: that of an echo request.
+        """
+        pulumi.set(__self__, "expect", expect)
+        pulumi.set(__self__, "protocol", protocol)
+        if code is not None:
+            pulumi.set(__self__, "code", code)
+        if from_ is not None:
+            pulumi.set(__self__, "from_", from_)
+        if local is not None:
+            pulumi.set(__self__, "local", local)
+        if port is not None:
+            pulumi.set(__self__, "port", port)
+        if rule is not None:
+            pulumi.set(__self__, "rule", rule)
+        if to is not None:
+            pulumi.set(__self__, "to", to)
+        if type is not None:
+            pulumi.set(__self__, "type", type)
+
+    @_builtins.property
+    @pulumi.getter
+    def expect(self) -> 'PolicyAction':
+        """
+        What the packet shall meet. Example: `"deny"`.
+        """
+        return pulumi.get(self, "expect")
+
+    @_builtins.property
+    @pulumi.getter
+    def protocol(self) -> Any:
+        """
+        Name, or number of the IP protocol. Example: `"TCP"`.
+        """
+        return pulumi.get(self, "protocol")
+
+    @_builtins.property
+    @pulumi.getter
+    def code(self) -> Optional[_builtins.int]:
+        """
+        Code of that type. Default 0.
+        """
+        return pulumi.get(self, "code")
+
+    @_builtins.property
+    @pulumi.getter(name="from")
+    def from_(self) -> Optional[_builtins.str]:
+        """
+        Address that the packet comes from: it is one of ingress. Example: `"192.0.2.9"`.
+        """
+        return pulumi.get(self, "from_")
+
+    @_builtins.property
+    @pulumi.getter
+    def local(self) -> Optional[_builtins.str]:
+        """
+        Address of the host. Default: one of the interface.
+        """
+        return pulumi.get(self, "local")
+
+    @_builtins.property
+    @pulumi.getter
+    def port(self) -> Optional[_builtins.int]:
+        """
+        Destination port; TCP, UDP and SCTP need one. Example: `22`.
+        """
+        return pulumi.get(self, "port")
+
+    @_builtins.property
+    @pulumi.getter
+    def rule(self) -> Optional[_builtins.str]:
+        """
+        Name of the rule of this policy that shall decide. Default: any, or none.
+        """
+        return pulumi.get(self, "rule")
+
+    @_builtins.property
+    @pulumi.getter
+    def to(self) -> Optional[_builtins.str]:
+        """
+        Address that the packet goes to: it is one of egress. Example: `"198.51.100.1"`.
+        """
+        return pulumi.get(self, "to")
+
+    @_builtins.property
+    @pulumi.getter
+    def type(self) -> Optional[_builtins.int]:
+        """
+        Type of ICMP or ICMPv6. Default: that of an echo request.
+        """
+        return pulumi.get(self, "type")
+
+
+@pulumi.output_type
 class ProgramStatus(dict):
     """
     An entrypoint in the kernel; of a fleet what all hosts have alike.
@@ -2864,6 +3633,40 @@ class TcxOrder(dict):
         Runs before that one.
         """
         return pulumi.get(self, "before")
+
+
+@pulumi.output_type
+class TextContent(dict):
+    """
+    What a list is, without its items.
+    """
+    def __init__(__self__, *,
+                 count: _builtins.int,
+                 manifest: _builtins.str):
+        """
+        What a list is, without its items.
+
+        :param _builtins.int count: Items.
+        :param _builtins.str manifest: sha256 over them; equal items in equal order have equal ones.
+        """
+        pulumi.set(__self__, "count", count)
+        pulumi.set(__self__, "manifest", manifest)
+
+    @_builtins.property
+    @pulumi.getter
+    def count(self) -> _builtins.int:
+        """
+        Items.
+        """
+        return pulumi.get(self, "count")
+
+    @_builtins.property
+    @pulumi.getter
+    def manifest(self) -> _builtins.str:
+        """
+        sha256 over them; equal items in equal order have equal ones.
+        """
+        return pulumi.get(self, "manifest")
 
 
 @pulumi.output_type

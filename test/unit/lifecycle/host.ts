@@ -14,7 +14,7 @@ export class Host {
   readonly calls: { verb: Verb; params: unknown }[] = [];
   readonly dials: Connection[] = [];
   readonly reports: string[] = [];
-  readonly blobs = new Set<string>();
+  readonly blobs = new Map<string, Uint8Array>();
   drift: DriftItem[] = [];
   /** What an apply with `keepPrevious` found: by Spec, `null` for nothing. */
   readonly previous = new Map<string, ApplyParams | null>();
@@ -72,8 +72,13 @@ export class Host {
       case "blob.has":
         return (params as ParamsOf<"blob.has">).digests.filter((digest) => !this.blobs.has(digest));
       case "blob.put":
-        for (const digest of Object.keys((params as ParamsOf<"blob.put">).blobs)) this.blobs.add(digest);
+        for (const [digest, bytes] of Object.entries((params as ParamsOf<"blob.put">).blobs))
+          this.blobs.set(digest, bytes);
         return null;
+      case "blob.get":
+        return Object.fromEntries(
+          (params as ParamsOf<"blob.get">).digests.map((digest) => [digest, this.blobs.get(digest)!]),
+        );
       case "plan":
         return { changes: [], warnings: [], problems: [], programs: {}, swappedLinks: [], ...this.planned };
       case "apply": {

@@ -96,6 +96,8 @@ describe("schema.json", () => {
       Map: [],
       MapEntries: ["map"],
       Attachment: ["program"],
+      AddressSet: [],
+      NetworkPolicy: ["interfaces"],
     });
     for (const { inputProperties } of Object.values(resources)) {
       const common = Object.keys(commonInputs).filter((name) => !["specId", "drift"].includes(name));

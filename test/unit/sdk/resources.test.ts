@@ -253,10 +253,12 @@ describe("the SDK", () => {
   it("exports what the docs name, and no more", () => {
     const functionNames = Object.keys(functions).flatMap((name) => [name, `${name}Output`]);
     assert.deepEqual(Object.keys(ebpf).sort(), [
+      "AddressSet",
       "Attachment",
       "Host",
       "Map",
       "MapEntries",
+      "NetworkPolicy",
       "Program",
       "Provider",
       "fleet",
