@@ -5,7 +5,7 @@
 import { digestOf } from "../protocol/spec";
 import { cutChunks, hashLines } from "./chunks";
 import { fileProblem, findFile, readFile } from "./file";
-import { once } from "./kept";
+import { made, once } from "./kept";
 import { readNetworks } from "./networks";
 import { Problems } from "./problems";
 import type { LinesRequest, LinesSource, NetworksRequest } from "./source";
@@ -16,18 +16,11 @@ const LINES_PER_CHUNK = { rules: 512, networks: 4096 };
 type Cut = Omit<LinesSource, "property">;
 
 export async function openLines({ property, what, lines, manifest }: LinesRequest): Promise<LinesSource> {
-  const cut = () =>
-    cutLines(
-      Buffer.from(
-        lines()
-          .map((line) => `${line}\n`)
-          .join(""),
-      ),
-      LINES_PER_CHUNK[what],
-    );
-  if (manifest !== undefined) return { ...(await once(manifest, async () => cut())), property };
-  const made = cut();
-  return { ...(await once(made.manifest, async () => made)), property };
+  const present = manifest === undefined ? undefined : made<Cut>(manifest);
+  if (present !== undefined) return { ...(await present), property };
+  const ended = lines().map((line) => `${line}\n`);
+  const cut = cutLines(Buffer.from(ended.join("")), LINES_PER_CHUNK[what]);
+  return { ...(await once(cut.manifest, async () => cut)), property };
 }
 
 /** Fails with `invalid` that names lines: what is no network, more of them than a set holds. */

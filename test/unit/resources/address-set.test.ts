@@ -36,7 +36,7 @@ describe("AddressSet", () => {
     const { content, inputs } = await inFile("198.51.100.0/24\n2001:db8:7::/48\n");
     assert.deepEqual(content, list.content);
     assert.equal(content.count, 2);
-    assert.deepEqual(Object.keys(inputs).sort(), ["connection", "content", "file", "specId"]);
+    assert.equal(inputs["cidrs"], undefined);
   });
 
   it("compiles to a part whose networks lie in chunks", async () => {

@@ -64,11 +64,10 @@ describe("lists as lines", () => {
   });
 
   it("are cut where another process did check", async () => {
-    const lines = ["never", "seen"];
-    const { manifest } = await open(lines.toReversed());
     const unseen = digestOf("of another process");
-    assert.notEqual((await open(lines, unseen)).manifest, manifest);
-    assert.deepEqual(chunksOf(await open(["other"], unseen))[0]!.text, "never\nseen\n");
+    for (const line of ["one", "other"]) {
+      assert.equal(chunksOf(await open([line], unseen))[0]!.text, `${line}\n`);
+    }
   });
 });
 
