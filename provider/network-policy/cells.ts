@@ -2,12 +2,14 @@
  * The form of a generation: 64-byte cells of one array, 16 little-endian words each. provider/modules/network-policy
  * reads the same form; numbers here and there must agree.
  *
- * Cell 0 is the header, cells 1 to 4 the rule sets; everything else is found from these. A *reference* is a word: its
- * two high bits are the kind, the rest a leaf's payload (address class or value) or a cell's number.
+ * Cell 0 is the header, cells 1 to 4 the rule sets; everything else is found from these. A *reference* is a word: a
+ * leaf's payload (address class or value), its two high bits 0, or a kind in the three high bits and a cell's number.
  *
  *     NODE    words 0–7 bitmap of the bytes where a run of equal references begins, 8–9 one byte per bitmap word with
  *             the bits set in the words before, 10–14 the references of up to five runs, 15 strongest value below
- *     SPREAD  the same with word 10 the first of the cells that hold the references, 16 in each
+ *     RANGES  word 0 that of all words which, with the index of a start, is the reference's; then 30 starts of 16 bits,
+ *             ascending, unused ones first and 0: the last that is not above the next two bytes counts
+ *     SPREAD  the same as NODE with word 10 the first of the cells that hold the references, 16 in each
  *     SKIP    words 0–3 bits to compare the rest of the key with, 4–7 mask (each high word after its low word),
  *             8 reference where they match, 9 reference where not, 10 bits of the key to drop, 15 as above
  *
@@ -17,13 +19,16 @@
 export const FORMAT = 1;
 export const CELL_WORDS = 16;
 
-export const KIND_SHIFT = 30;
+export const KIND_SHIFT = 29;
 export const LEAF = 0;
-export const NODE = 1;
-export const SPREAD = 2;
-export const SKIP = 3;
+export const NODE = 2;
+export const RANGES = 3;
+export const SPREAD = 4;
+export const SKIP = 6;
 export const INLINE_RUNS = 5;
-export const PAYLOAD = 2 ** KIND_SHIFT - 1;
+/** Starts of a RANGES: its halves without those of word 0. */
+export const MOST_STARTS = 30;
+const CELL_NUMBER = 2 ** KIND_SHIFT - 1;
 
 /** Where the words of a key lie in a SKIP: each 64 bits with the low word first. */
 export const SKIP_WORDS = [1, 0, 3, 2];
@@ -68,8 +73,12 @@ export const SET = {
 } as const;
 
 export const RECORD_WORDS = 4;
-/** Words of a class record: two rows and one value for all services. */
-export const RECORD = { narrow: 0, wide: 1, only: 2 } as const;
+/**
+ * Words of a class record: two rows, one value for all services, and the only service of `narrow`, HAS_SERVICE added.
+ * Where that is not 0, `narrow` is no row but the value for that service: most rules have one port, and need no cell so.
+ */
+export const RECORD = { narrow: 0, wide: 1, only: 2, service: 3 } as const;
+export const HAS_SERVICE = 2 ** 31;
 
 export const TABLE_CELLS = 65536 / CELL_WORDS;
 
@@ -78,11 +87,12 @@ export function reference(kind: number, payload: number): number {
 }
 
 export function kindOf(reference: number): number {
-  return reference >>> KIND_SHIFT;
+  const kind = reference >>> KIND_SHIFT;
+  return kind < NODE ? LEAF : kind;
 }
 
 export function payloadOf(reference: number): number {
-  return reference & PAYLOAD;
+  return kindOf(reference) === LEAF ? reference : reference & CELL_NUMBER;
 }
 
 export interface Region {

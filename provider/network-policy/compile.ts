@@ -16,6 +16,7 @@ import {
   DENY,
   FLAG,
   FORMAT,
+  HAS_SERVICE,
   HEADER,
   RECORD,
   RECORD_WORDS,
@@ -179,15 +180,20 @@ class RuleSet {
       const record = records * CELL_WORDS + id * RECORD_WORDS;
       for (const layer of ["narrow", "wide"] as const) {
         const sets = members.filter((peers) => layers[layer].has(peers));
+        const rules = sets.flatMap((peers) => layers[layer].get(peers)!);
+        const service = layer === "narrow" ? oneService(rules) : undefined;
+        if (service !== undefined) {
+          arena.words[record + RECORD.narrow] = this.values[Math.min(...rules.map(({ rank }) => rank))]!;
+          arena.words[record + RECORD.service] = HAS_SERVICE + service;
+          continue;
+        }
+        // of a leaf in its place nothing is inherited
         const inherited =
           oldRecords !== undefined && id < oldIds
             ? this.old![oldRecords * CELL_WORDS + id * RECORD_WORDS + RECORD[layer]]!
             : 0;
         arena.words[record + RECORD[layer]] = memoized(built[layer], sets.join(), () =>
-          this.row(
-            sets.flatMap((peers) => layers[layer].get(peers)!),
-            inherited,
-          ),
+          this.row(rules, inherited),
         );
       }
       const strongest = members.reduce(
@@ -291,6 +297,14 @@ class RuleSet {
   private oldClasses(): number {
     return this.old?.[this.set * CELL_WORDS + SET.classes] ?? 0;
   }
+}
+
+/** The service that all of these rules are about, if it is one. */
+function oneService(rules: readonly NumberedRule[]): number | undefined {
+  const service = rules[0]?.services?.[0]?.[0];
+  const only = ({ services }: NumberedRule) =>
+    services?.length === 1 && services[0]![0] === service && services[0]![1] === service;
+  return service !== undefined && rules.every(only) ? service : undefined;
 }
 
 const NONE = new Uint32Array(0);

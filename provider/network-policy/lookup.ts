@@ -5,11 +5,13 @@ import {
   CELL_WORDS,
   DENY,
   FLAG,
+  HAS_SERVICE,
   HEADER,
   kindOf,
   LEAF,
   PARTIAL,
   payloadOf,
+  RANGES,
   RECORD,
   RECORD_WORDS,
   SET,
@@ -57,6 +59,19 @@ export function findRun(words: Uint32Array, reference: number, byte: number): nu
   return words[at + 10 + run]!;
 }
 
+/** The reference for two bytes in a RANGES. */
+export function findRange(words: Uint32Array, reference: number, key: number): number {
+  const at = payloadOf(reference) * CELL_WORDS;
+  let start = 2 * CELL_WORDS - 1;
+  while (startOf(words, at, start) > key) start--;
+  return words[words[at]! + start]!;
+}
+
+/** By its half of the cell: the first is 2. */
+export function startOf(words: Uint32Array, at: number, half: number): number {
+  return (words[at + (half >> 1)]! >>> (16 * (half & 1))) & 0xffff;
+}
+
 function ones(word: number): number {
   let bits = word - ((word >>> 1) & 0x55555555);
   bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
@@ -76,6 +91,9 @@ export function walk(words: Uint32Array, root: number, key: Key, byte = 0): numb
       }
       reference = words[cell + 8]!;
       at += words[cell + 10]! / 8;
+    } else if (kindOf(reference) === RANGES) {
+      reference = findRange(words, reference, keyWord(key, at) >>> 16);
+      at += 2;
     } else {
       reference = findRun(words, reference, keyWord(key, at++) >>> 24);
     }
@@ -125,9 +143,15 @@ export function lookupSet(words: Uint32Array, set: number, { address, protocol, 
   const at = set * CELL_WORDS;
   const record =
     words[at + SET.records]! * CELL_WORDS + addressClass(words, set, addressKey(address)) * RECORD_WORDS;
+  const [narrow, one] = [words[record + RECORD.narrow]!, words[record + RECORD.service]!];
+  const oneService = (value: number) => {
+    const asked = HAS_SERVICE + protocol * 65536;
+    if (service === undefined) return asked >>> 16 === one >>> 16 ? value | PARTIAL : 0;
+    return asked + service === one ? value : 0;
+  };
   return [
     row(words[at + SET.everyone]!),
-    row(words[record + RECORD.narrow]!),
+    one === 0 ? row(narrow) : oneService(narrow),
     row(words[record + RECORD.wide]!),
     words[record + RECORD.only]!,
   ].reduce((a, b) => stronger(words, a, b));

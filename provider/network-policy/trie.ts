@@ -5,14 +5,16 @@ import {
   INLINE_RUNS,
   kindOf,
   LEAF,
+  MOST_STARTS,
   NODE,
   payloadOf,
+  RANGES,
   reference,
   SKIP,
   SKIP_WORDS,
   SPREAD,
 } from "./cells";
-import { findRun } from "./lookup";
+import { findRange, findRun, startOf } from "./lookup";
 
 export interface Keys {
   /** Keys are left-aligned in this many 32-bit words. */
@@ -65,37 +67,51 @@ export class TrieBuilder {
       this.strongest = payload;
       return reference(LEAF, payload);
     }
-    return this.skip(depth, from, to, payload, old) ?? this.node(depth, from, to, payload, old);
+    return (
+      this.skip(depth, from, to, payload, old) ??
+      this.ranges(depth, from, to, payload, old) ??
+      this.node(depth, from, to, payload, old)
+    );
+  }
+
+  /** One cell for two bytes, where there are few runs; not in rows, of which each byte's strongest value is asked. */
+  private ranges(depth: number, from: number, to: number, payload: number, old: number): number | undefined {
+    if (this.strength !== undefined || depth + 2 > this.keys.bytes) return undefined;
+    if (this.mostRuns(depth, from, to) > MOST_STARTS) return undefined;
+    const cell = this.place(old, kindOf(old) === RANGES);
+    const { starts, references } = this.runs(2, depth, from, to, payload, old);
+    const first = this.block(old, Math.ceil(references.length / CELL_WORDS)) * CELL_WORDS;
+    const { words } = this.arena;
+    const at = cell * CELL_WORDS;
+    const half = 2 * CELL_WORDS - starts.length;
+    words[at] = first - half;
+    starts.forEach((start, i) => (words[at + ((half + i) >> 1)]! |= start << (16 * ((half + i) & 1))));
+    words.set(references, first);
+    return reference(RANGES, cell);
+  }
+
+  /** Of two bytes, at most. */
+  private mostRuns(depth: number, from: number, to: number): number {
+    let runs = 0;
+    let next = 0;
+    // whether what lies before the next start is a run of its own
+    let gap = true;
+    for (let i = from; i < to;) {
+      const start = this.digitAt(i, depth, 2);
+      runs += gap && start > next ? 2 : 1;
+      const single = this.zeroFrom(i, depth + 2);
+      let end = i;
+      while (end < to && this.digitAt(end, depth, 2) === start) end++;
+      gap = !single || end > i + 1;
+      next = start + 1;
+      i = end;
+    }
+    return gap && next < 65536 ? runs + 1 : runs;
   }
 
   private node(depth: number, from: number, to: number, payload: number, old: number): number {
-    const { payloads } = this.keys;
-    const bytes: number[] = [];
-    const references: number[] = [];
-    let strongest = payload;
-    const add = (byte: number, ref: number) => {
-      if (ref === references.at(-1)) return;
-      bytes.push(byte);
-      references.push(ref);
-    };
     const cell = this.place(old, kindOf(old) === NODE || kindOf(old) === SPREAD);
-    let current = payload;
-    let next = 0;
-    for (let i = from; i < to;) {
-      const byte = this.byteAt(i, depth);
-      if (byte > next) add(next, reference(LEAF, current));
-      let end = i;
-      while (end < to && this.byteAt(end, depth) === byte) end++;
-      if (this.zeroFrom(i, depth + 1)) current = payloads[i++]!;
-      add(byte, this.build(depth + 1, i, end, current, i === end ? 0 : this.oldChild(old, byte)));
-      strongest = this.stronger(strongest, this.strongest);
-      if (end > i) current = payloads[end - 1]!;
-      i = end;
-      next = byte + 1;
-    }
-    if (next < 256) add(next, reference(LEAF, current));
-    strongest = this.stronger(strongest, current);
-
+    const { starts: bytes, references, strongest } = this.runs(1, depth, from, to, payload, old);
     const blocks = Math.ceil(references.length / CELL_WORDS);
     const spread = references.length > INLINE_RUNS;
     const block = spread ? this.block(old, blocks) : 0;
@@ -113,6 +129,36 @@ export class TrieBuilder {
     words[at + 15] = this.strength === undefined ? 0 : strongest;
     this.strongest = strongest;
     return reference(spread ? SPREAD : NODE, cell);
+  }
+
+  /** Where, in so many bytes, the reference changes. */
+  private runs(size: 1 | 2, depth: number, from: number, to: number, payload: number, old: number) {
+    const { payloads } = this.keys;
+    const starts: number[] = [];
+    const references: number[] = [];
+    let strongest = payload;
+    const add = (start: number, ref: number) => {
+      if (ref === references.at(-1)) return;
+      starts.push(start);
+      references.push(ref);
+    };
+    let current = payload;
+    let next = 0;
+    for (let i = from; i < to;) {
+      const digit = this.digitAt(i, depth, size);
+      if (digit > next) add(next, reference(LEAF, current));
+      let end = i;
+      while (end < to && this.digitAt(end, depth, size) === digit) end++;
+      if (this.zeroFrom(i, depth + size)) current = payloads[i++]!;
+      const oldChild = i === end ? 0 : this.oldChild(size, old, digit);
+      add(digit, this.build(depth + size, i, end, current, oldChild));
+      strongest = this.stronger(strongest, this.strongest);
+      if (end > i) current = payloads[end - 1]!;
+      i = end;
+      next = digit + 1;
+    }
+    if (next < 256 ** size) add(next, reference(LEAF, current));
+    return { starts, references, strongest: this.stronger(strongest, current) };
   }
 
   /** One cell in place of a chain of nodes, where all that differs has a long prefix in common. */
@@ -153,9 +199,10 @@ export class TrieBuilder {
     return reference(SKIP, cell);
   }
 
-  private oldChild(old: number, byte: number): number {
-    if (kindOf(old) !== NODE && kindOf(old) !== SPREAD) return 0;
-    return findRun(this.before, old, byte);
+  private oldChild(size: 1 | 2, old: number, digit: number): number {
+    const kind = kindOf(old);
+    if (size === 2) return kind === RANGES ? findRange(this.before, old, digit) : 0;
+    return kind === NODE || kind === SPREAD ? findRun(this.before, old, digit) : 0;
   }
 
   private place(old: number, fits: boolean): number {
@@ -163,17 +210,32 @@ export class TrieBuilder {
   }
 
   private block(old: number, blocks: number): number {
-    if (kindOf(old) === SPREAD) {
-      const at = payloadOf(old) * CELL_WORDS;
-      const cell = this.before[at + 10]!;
-      let runs = 0;
-      for (let word = 0; word < 8; word++) {
-        for (let bits = this.before[at + word]!; bits !== 0; bits &= bits - 1) runs++;
-      }
-      const room = Math.ceil(runs / CELL_WORDS);
-      if (room >= blocks && this.arena.claim(cell, room)) return cell;
-    }
+    const place = this.oldBlock(old);
+    if (place !== undefined && place.room >= blocks && this.arena.claim(place.cell, place.room))
+      return place.cell;
     return this.arena.allocate(blocks);
+  }
+
+  private oldBlock(old: number): { cell: number; room: number } | undefined {
+    const at = payloadOf(old) * CELL_WORDS;
+    if (kindOf(old) === RANGES) {
+      let half = 2 * CELL_WORDS - 1;
+      while (startOf(this.before, at, half) !== 0) half--;
+      const cell = (this.before[at]! + half) / CELL_WORDS;
+      return { cell, room: Math.ceil((2 * CELL_WORDS - half) / CELL_WORDS) };
+    }
+    if (kindOf(old) !== SPREAD) return undefined;
+    let runs = 0;
+    for (let word = 0; word < 8; word++) {
+      for (let bits = this.before[at + word]!; bits !== 0; bits &= bits - 1) runs++;
+    }
+    return { cell: this.before[at + 10]!, room: Math.ceil(runs / CELL_WORDS) };
+  }
+
+  /** One byte or two of start `i`. */
+  private digitAt(i: number, depth: number, size: 1 | 2): number {
+    const high = this.byteAt(i, depth);
+    return size === 1 ? high : (high << 8) | this.byteAt(i, depth + 1);
   }
 
   private byteAt(i: number, depth: number): number {

@@ -16,8 +16,9 @@ struct question {
 /* the class of an address, or BROKEN */
 static __always_inline __u32 address_class(void *cells, const struct cell *set, const struct question *question)
 {
-	__u32 root = question->version == 4 ? set->words[SET_ROOT4] : set->words[SET_ROOT6];
-	__u32 table = question->version == 4 ? set->words[SET_TABLE4] : set->words[SET_TABLE6];
+	int ipv4 = question->version == 4;
+	__u32 root = ipv4 ? set->words[SET_ROOT4] : set->words[SET_ROOT6];
+	__u32 table = ipv4 ? set->words[SET_TABLE4] : set->words[SET_TABLE6];
 	__u64 high = question->address[0], low = question->address[1];
 
 	if (table) {
@@ -25,6 +26,9 @@ static __always_inline __u32 address_class(void *cells, const struct cell *set, 
 		high = high << 16 | low >> 48;
 		low <<= 16;
 	}
-	return root == BROKEN ? BROKEN : walk(cells, root, high, low);
+	if (root == BROKEN || is_leaf(root))
+		return root;
+	return ipv4 ? walk4(cells, root, high) : walk6(cells, root, high, low);
 }
+
 #endif

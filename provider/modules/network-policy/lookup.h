@@ -11,37 +11,47 @@ static __noinline __u32 walk_protocol(void *cells, __u32 reference, __u32 protoc
 	__u32 kind = reference >> KIND_SHIFT;
 	struct cell *cell;
 
-	if (kind == KIND_LEAF)
+	if (is_leaf(reference))
 		return reference;
-	cell = cell_at(cells, reference & PAYLOAD);
+	cell = cell_at(cells, reference & CELL_NUMBER);
 	if (!cell)
 		return BROKEN;
 	if (kind == KIND_SKIP) {
 		__u32 mask = cell->words[5];
 
 		if (((protocol << 24 ^ cell->words[1]) & mask) >> 24)
-			return cell->words[9] & PAYLOAD;
+			return cell->words[9];
 		if (mask & 0xffffff)
 			return cell->words[15] | VALUE_PARTIAL;
 		reference = cell->words[8];
 	} else {
 		reference = find_run(cells, cell, kind, protocol & 255);
 	}
-	if (reference >> KIND_SHIFT == KIND_LEAF)
+	if (is_leaf(reference))
 		return reference;
 	if (reference == BROKEN)
 		return BROKEN;
-	cell = cell_at(cells, reference & PAYLOAD);
+	cell = cell_at(cells, reference & CELL_NUMBER);
 	return cell ? cell->words[15] | VALUE_PARTIAL : BROKEN;
 }
 
 static __always_inline __u32 row(void *cells, __u32 root, struct question *question)
 {
-	if (!root)
-		return 0;
+	if (is_leaf(root))
+		return root;
 	if (question->later_fragment)
 		return walk_protocol(cells, root, question->protocol);
-	return walk(cells, root, (__u64)question->protocol << 56 | (__u64)question->service << 40, 0);
+	return walk4(cells, root, (__u64)question->protocol << 56 | (__u64)question->service << 40);
+}
+
+/* as `row`, of a row with one service that needs no cell */
+static __always_inline __u32 one_service(__u32 service, __u32 value, struct question *question)
+{
+	__u32 asked = RECORD_HAS_SERVICE | question->protocol << 16 | question->service;
+
+	if (question->later_fragment)
+		return (asked ^ service) >> 16 ? 0 : value | VALUE_PARTIAL;
+	return asked == service ? value : 0;
 }
 
 /* deny beats allow, then the lower label; BROKEN beats all */
@@ -61,7 +71,7 @@ static __noinline __u32 stronger(void *cells, __u32 labels, __u32 a, __u32 b)
 static __always_inline __u32 strongest_in_set(void *cells, __u32 set_cell, __u32 labels, struct question *question)
 {
 	struct cell *set = cell_at(cells, set_cell);
-	__u32 class, narrow, wide, value;
+	__u32 class, narrow, wide, service, value;
 	struct cell *record;
 
 	if (!set)
@@ -75,9 +85,11 @@ static __always_inline __u32 strongest_in_set(void *cells, __u32 set_cell, __u32
 	class = class % 4 * 4;
 	narrow = record->words[class + RECORD_NARROW];
 	wide = record->words[class + RECORD_WIDE];
+	service = record->words[class + RECORD_SERVICE];
 	value = record->words[class + RECORD_ONLY];
+	narrow = service ? one_service(service, narrow, question) : row(cells, narrow, question);
 	value = stronger(cells, labels, value, row(cells, set->words[SET_EVERYONE], question));
-	value = stronger(cells, labels, value, row(cells, narrow, question));
+	value = stronger(cells, labels, value, narrow);
 	return stronger(cells, labels, value, row(cells, wide, question));
 }
 

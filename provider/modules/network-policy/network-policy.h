@@ -8,18 +8,21 @@
 #define CELL_WORDS 16
 
 struct cell {
-	__u32 words[CELL_WORDS];
+	union {
+		__u32 words[CELL_WORDS];
+		__u16 halves[2 * CELL_WORDS];
+	};
 };
 
-/* a reference: kind in the two high bits, then class, value or cell */
-#define KIND_SHIFT 30
-#define PAYLOAD ((1U << KIND_SHIFT) - 1)
+/* a reference: a leaf's class or value, its two high bits 0; or a kind in the three high bits, then a cell */
+#define KIND_SHIFT 29
+#define CELL_NUMBER ((1U << KIND_SHIFT) - 1)
 
 enum kind {
-	KIND_LEAF,
-	KIND_NODE,
+	KIND_NODE = 2,
+	KIND_RANGES,
 	KIND_SPREAD,
-	KIND_SKIP,
+	KIND_SKIP = 6,
 };
 
 /* a value: 0, or slot + 1 with flags */
@@ -55,7 +58,11 @@ enum record_word {
 	RECORD_NARROW,
 	RECORD_WIDE,
 	RECORD_ONLY,
+	/* not 0: RECORD_NARROW is a value and holds for this service only, RECORD_HAS_SERVICE apart */
+	RECORD_SERVICE,
 };
+
+#define RECORD_HAS_SERVICE (1U << 31)
 
 enum hook {
 	INGRESS,

@@ -10,8 +10,9 @@
 /* no payload and no value is as large */
 #define BROKEN 0xffffffffU
 
-/* 16 bytes of an IPv6 address from the first bit on, a node or a skip for each at most */
-#define WALK_STEPS 18
+/* a node or a skip for each byte at most, and the leaf */
+#define STEPS4 6
+#define STEPS6 18
 
 static __always_inline struct cell *cell_at(void *cells, __u32 cell)
 {
@@ -45,37 +46,59 @@ static __always_inline __u32 find_run(void *cells, struct cell *node, __u32 kind
 	return node->words[(10 + run) % CELL_WORDS];
 }
 
+static __always_inline int is_leaf(__u32 reference)
+{
+	return reference >> KIND_SHIFT < KIND_NODE;
+}
+
+/* the reference for two bytes: that of the last start which is not above them, found bit by bit */
+static __always_inline __u32 find_range(void *cells, struct cell *ranges, __u32 key)
+{
+	__u32 start = 0;
+
+#pragma unroll
+	for (int bit = 4; bit >= 0; bit--)
+		start |= (ranges->halves[(start | 1 << bit) & 31] - key - 1) >> 31 << bit;
+	return word_at(cells, 0, ranges->words[0] + start);
+}
+
 static __always_inline __u64 wide(struct cell *cell, __u32 word)
 {
 	return (__u64)cell->words[word + 1] << 32 | cell->words[word];
 }
 
-/* the payload for a key of 128 bits, or BROKEN */
-static __noinline __u32 walk(void *cells, __u32 reference, __u64 high, __u64 low)
+/* the payload for a key of 128 bits, or of 32 in that many steps, or BROKEN */
+static __always_inline __u32 walk(void *cells, __u32 reference, __u64 high, __u64 low, int steps)
 {
 	/* as in parse.h */
 #pragma unroll
-	for (int i = 0; i < WALK_STEPS; i++) {
+	for (int i = 0; i < steps; i++) {
 		__u32 kind = reference >> KIND_SHIFT;
 		__u32 drop = 8;
 		struct cell *cell;
 
-		if (kind == KIND_LEAF)
+		if (is_leaf(reference))
 			return reference;
-		cell = cell_at(cells, reference & PAYLOAD);
+		cell = cell_at(cells, reference & CELL_NUMBER);
 		if (!cell)
 			return BROKEN;
-		if (kind == KIND_SKIP) {
-			if (((high ^ wide(cell, 0)) & wide(cell, 4)) || ((low ^ wide(cell, 2)) & wide(cell, 6)))
-				return cell->words[9] & PAYLOAD;
+		if (kind == KIND_RANGES) {
+			reference = find_range(cells, cell, high >> 48);
+			drop = 16;
+		} else if (kind == KIND_SKIP) {
+			if ((high ^ wide(cell, 0)) & wide(cell, 4) ||
+			    (steps == STEPS6 && (low ^ wide(cell, 2)) & wide(cell, 6)))
+				return cell->words[9];
 			reference = cell->words[8];
 			drop = cell->words[10] & 127;
 		} else {
 			reference = find_run(cells, cell, kind, high >> 56);
-			if (reference == BROKEN)
-				return BROKEN;
 		}
-		if (drop >= 64) {
+		if (reference == BROKEN)
+			return BROKEN;
+		if (steps == STEPS4) {
+			high <<= drop & 63;
+		} else if (drop >= 64) {
 			high = low << (drop - 64);
 			low = 0;
 		} else if (drop) {
@@ -84,6 +107,16 @@ static __noinline __u32 walk(void *cells, __u32 reference, __u64 high, __u64 low
 		}
 	}
 	return BROKEN;
+}
+
+static __noinline __u32 walk4(void *cells, __u32 reference, __u64 key)
+{
+	return walk(cells, reference, key, 0, STEPS4);
+}
+
+static __noinline __u32 walk6(void *cells, __u32 reference, __u64 high, __u64 low)
+{
+	return walk(cells, reference, high, low, STEPS6);
 }
 
 #endif
