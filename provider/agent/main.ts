@@ -1,6 +1,6 @@
 /**
  * The agent's process: `agent serve` speaks RPC on stdin and stdout, `agent restore` brings everything back after a
- * reboot, `agent revert <spec id>` takes a change back that nobody confirmed, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
+ * reboot, with `--interface NAME` the policies that select an interface which has just come, `agent revert <spec id>` takes a change back that nobody confirmed, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
  */
 import { Duplex } from "node:stream";
 import { memlockLimit, setMemlockLimit } from "../bpf";
@@ -9,6 +9,7 @@ import { PROTOCOL_VERSION } from "../protocol/messages";
 import { serve } from "../protocol/rpc";
 import { leaveSessionCgroup } from "./cgroup2";
 import { Host } from "./host";
+import { policiesSelecting } from "./network-policy/derive";
 import { probe } from "./probe";
 import { agentDigest, openSession, silent } from "./session";
 
@@ -25,8 +26,12 @@ async function main([command, ...rest]: string[]): Promise<number> {
     case "restore": {
       raiseMemlock();
       leaveSessionCgroup();
-      const session = openSession(new Host());
-      const results = await session.handlers.restore({}, silent);
+      const host = new Host();
+      const session = openSession(host);
+      const [option, name] = rest;
+      if (option !== undefined && (option !== "--interface" || name === undefined)) return usage();
+      const which = name === undefined ? {} : { ids: policiesSelecting(host, name) };
+      const results = await session.handlers.restore(which, silent);
       await session.close();
       process.stdout.write(`${JSON.stringify(results)}\n`);
       for (const { id, notes = [], error } of results) {
@@ -57,7 +62,9 @@ async function main([command, ...rest]: string[]): Promise<number> {
 }
 
 function usage(): number {
-  log("usage: agent serve | agent restore | agent revert SPEC | agent probe | agent --version");
+  log(
+    "usage: agent serve | agent restore [--interface NAME] | agent revert SPEC | agent probe | agent --version",
+  );
   return 2;
 }
 

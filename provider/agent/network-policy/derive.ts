@@ -73,6 +73,26 @@ export interface Derived {
   problems: EbpfError[];
 }
 
+/** Policies that select an interface of that name, in whatever namespace they are for. */
+export function policiesSelecting(host: Host, name: string): string[] {
+  return [...holdingsOf(host).policies].flatMap(([id, { netns, interfaces }]) => {
+    const namespace = unlessGone(() => readNamespace(canonicalNetns(netns)));
+    const selects = interfaces.some((selector) =>
+      namespace === null ? false : matching(selector, namespace).some((one) => one.name === name),
+    );
+    return selects ? [id] : [];
+  });
+}
+
+function unlessGone<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (EbpfError.is(error, "not-found")) return null;
+    throw error;
+  }
+}
+
 /** `subjects`: whose interfaces must be there; what others select may be gone, which is their drift. */
 export function derive({ policies, sets }: Holdings, subjects: ReadonlySet<string>): Derived {
   const derived: Derived = { planes: [], conflicts: [], problems: [] };
@@ -87,7 +107,9 @@ export function derive({ policies, sets }: Holdings, subjects: ReadonlySet<strin
     for (const id of ids.filter((one) => subjects.has(one))) {
       derived.problems.push(...selectorProblems(id, policies.get(id)!.interfaces, namespace));
     }
-    deriveNamespace(namespace, ids, { policies, sets }, derived);
+    const { planes, conflicts } = deriveWithin(namespace, ids, { policies, sets });
+    derived.planes.push(...planes);
+    derived.conflicts.push(...conflicts);
   }
   return derived;
 }
@@ -107,12 +129,13 @@ function namespaceIfThere(
   }
 }
 
-function deriveNamespace(
+/** What the policies of one namespace come to there. Pure. */
+export function deriveWithin(
   namespace: Namespace,
   ids: string[],
   { policies, sets }: Holdings,
-  derived: Derived,
-): void {
+): Pick<Derived, "planes" | "conflicts"> {
+  const conflicts: Conflict[] = [];
   const { netns, self } = namespace;
   const at = netns === undefined ? {} : { netns };
   const where = netns === undefined ? "" : ` in network namespace ${netns}`;
@@ -130,7 +153,7 @@ function deriveNamespace(
       { owner: involved.join(", ") },
       { remedy },
     );
-    derived.conflicts.push({ ...at, interfaces, policies: involved, error });
+    conflicts.push({ ...at, interfaces, policies: involved, error });
   };
 
   const groups = new Map<string, WishedPlane>();
@@ -173,10 +196,11 @@ function deriveNamespace(
     group.interfaces.push(one.name);
     groups.set(key, group);
   }
-  for (const group of groups.values()) {
-    group.interfaces = group.interfaces.filter((name) => !unfit.has(name)).sort();
-    if (group.interfaces.length > 0) derived.planes.push(group);
-  }
+  const planes = [...groups.values()].map((group) => ({
+    ...group,
+    interfaces: group.interfaces.filter((name) => !unfit.has(name)).sort(),
+  }));
+  return { planes: planes.filter(({ interfaces }) => interfaces.length > 0), conflicts };
 }
 
 function differing(property: string, ids: string[], value: (id: string) => string): string | undefined {

@@ -56,9 +56,10 @@ export class TestHost {
   private readonly sessions: Session[] = [];
   readonly agent = this.open();
 
-  /** Another session in this process. */
-  open(): InProcessAgent {
-    const session = openSession(new Host(this.roots));
+  /** Another session in this process; it takes the kernel for one of that release. */
+  open(kernel?: string): InProcessAgent {
+    const host = new Host(this.roots);
+    const session = openSession(kernel === undefined ? host : Object.assign(host, { kernel }));
     this.sessions.push(session);
     return new InProcessAgent(session);
   }

@@ -1,10 +1,14 @@
 /** Specs of policies and sets, as the operator's side makes them, and packets that meet them. */
+import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
+import { interfaceIndex, networkInterfaces, queryTcx, queryXdp } from "../../../../provider/bpf";
+import { EbpfError } from "../../../../provider/errors";
 import type { EgressRule, IngressRule } from "../../../../provider/network-policy";
 import type { PolicyPart, TextChunk, TextContent } from "../../../../provider/protocol/policy";
 import { canonicalJson, digestOf, type Spec } from "../../../../provider/protocol/spec";
-import { ip, PrivateNetwork } from "../../bpf/support";
-import { emptySpec } from "../support";
+import type { Status } from "../../../../provider/protocol/status";
+import { bpftool, ip, PrivateNetwork } from "../../bpf/support";
+import { type Agent, emptySpec, TestHost } from "../support";
 
 export interface Delivery {
   spec: Spec;
@@ -24,6 +28,8 @@ function content(lines: string[], blobs: Buffer[], perChunk = 100): TextContent 
   blobs.push(manifest);
   return { manifest: digestOf(manifest), count: lines.length };
 }
+
+export const tcp = (port: number) => [{ protocol: "TCP" as const, port }];
 
 export interface Wish extends Partial<Omit<PolicyPart, "ingress" | "egress">> {
   ingress?: IngressRule[];
@@ -51,6 +57,93 @@ export function setSpec(name: string, networks: string[], stack = "demo/test"): 
   const blobs: Buffer[] = [];
   const addressSet = { networks: content(networks, blobs) };
   return { spec: { ...emptySpec(`${stack}/AddressSet/${name}`), addressSet }, blobs };
+}
+
+/** What a test needs of one host with policies in a namespace. */
+export class PolicyHost {
+  readonly host = new TestHost();
+  readonly network: PolicyNetwork;
+
+  constructor(pairs = 1) {
+    this.network = new PolicyNetwork(pairs);
+  }
+
+  get agent(): Agent {
+    return this.host.agent;
+  }
+
+  /** The agent as it goes to work on an older kernel, which this one can do as well. */
+  onKernel(kernel: string): Agent {
+    return this.host.open(kernel);
+  }
+
+  policy(name: string, wish: Wish, stack?: string): Delivery {
+    return policySpec(name, { netns: this.network.name, ...wish }, stack);
+  }
+
+  apply({ spec, blobs }: Delivery): Promise<Status> {
+    return this.agent.deliver(spec, blobs);
+  }
+
+  remove({ spec }: Delivery): Promise<void> {
+    return this.agent.remove(spec.id);
+  }
+
+  /** Code and words of what an apply fails with. */
+  async refusal(delivery: Delivery): Promise<string> {
+    const error = await this.apply(delivery).then(
+      () => assert.fail("it was applied"),
+      (thrown: unknown) => EbpfError.from(thrown),
+    );
+    return `${error.code}: ${error.message}`;
+  }
+
+  /** Programs in the order in which they run. Debian 12's bpftool is older than TCX; this is BPF_PROG_QUERY. */
+  programs(direction: "ingress" | "egress", name = "veth0"): number[] {
+    return this.network.inside(() =>
+      queryTcx(interfaceIndex(name), direction).programs.map(({ programId }) => programId),
+    );
+  }
+
+  /** Pins of all planes: path below bpffs. */
+  planePins(kind: "programs" | "maps" | "links"): string[] {
+    return this.host.pins().filter((pin) => pin.includes("/Plane/") && pin.includes(`/${kind}/`));
+  }
+
+  /** Packets of the connections that rules allowed, by slot, as bpftool shows them, in the only plane. */
+  hits(): number[] {
+    const pin = this.planePins("maps").find((path) => path.endsWith("/rule_counters"))!;
+    const rows = bpftool("map", "dump", "pinned", `${this.host.roots.bpffs}/${pin}`) as {
+      values: { value: string[] }[];
+    }[];
+    return rows.map(({ values }) =>
+      values.reduce(
+        (sum, { value }) => sum + Number(Buffer.from(value.slice(0, 8).map(Number)).readBigUInt64LE()),
+        0,
+      ),
+    );
+  }
+
+  /** Removes all, and checks that nothing is left. */
+  async end(): Promise<void> {
+    for (const { id, incarnation } of await this.agent.call("list", {}))
+      if (id.includes("/NetworkPolicy/")) await this.agent.call("remove", { id, incarnation });
+    for (const { id, incarnation } of await this.agent.call("list", {}))
+      await this.agent.call("remove", { id, incarnation });
+    await this.host.endSessions();
+    this.host.assertEmpty();
+    const names = this.network.inside(() => networkInterfaces().map(({ name }) => name));
+    for (const name of names) {
+      assert.deepEqual([this.programs("ingress", name), this.programs("egress", name)], [[], []], name);
+      assert.deepEqual(
+        this.network.inside(() => queryXdp(interfaceIndex(name)).programIds),
+        {},
+        name,
+      );
+    }
+    await this.host.remove();
+    this.network.remove();
+  }
 }
 
 const HOST = { ipv4: "10.98.0.1", ipv6: "fd98::1" };
