@@ -66,6 +66,15 @@ for (const mode of modesUnderTest()) {
       await project.destroy({ args: ["--exclude", urn] });
     });
 
+    it("when dropped by `pulumi state delete`, as the error says, then destroy is done, and what runs there stays", async () => {
+      const state = await project.exportState();
+      await project.pulumi("state", "delete", urn, "--yes", "--stack", project.stack);
+      await project.destroy();
+      assert.deepEqual((await project.exportState()).deployment.resources ?? [], []);
+      assert.notDeepEqual(await bpffsOf(lab.host(1)), []);
+      await project.importState(state); // for the other way out
+    });
+
     it('when it gets onUnreachable: "forget" now, then that is an update without the host', async () => {
       configure({ onUnreachable: "forget", onUnreachableReason: "the rack is gone" });
       const { steps } = await project.up();
