@@ -87,9 +87,8 @@ function addDifferences(
   path: (string | number)[],
   found: Difference[],
 ): void {
-  if (before === after) return;
+  if (isAlike(before, after)) return;
   const inner = (key: string | number, one: unknown, other: unknown) => {
-    if (one === other) return;
     path.push(key);
     addDifferences(one, other, path, found);
     path.pop();
@@ -104,12 +103,26 @@ function addDifferences(
       return;
     }
   } else if (isObject(before) && isObject(after)) {
-    for (const key of Object.keys(before)) inner(key, before[key], after[key]);
-    for (const key of Object.keys(after)) if (!(key in before)) inner(key, undefined, after[key]);
+    for (const key of new Set([...Object.keys(before), ...Object.keys(after)]))
+      inner(key, before[key], after[key]);
   } else {
     const kind = before === undefined ? "add" : after === undefined ? "delete" : "update";
     found.push({ property: propertyPath(path), kind });
   }
+}
+
+/** Of plain JSON; a missing member and an undefined one are alike. */
+function isAlike(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (Array.isArray(one)) {
+    if (!Array.isArray(other) || one.length !== other.length) return false;
+    for (let index = 0; index < one.length; index++) if (!isAlike(one[index], other[index])) return false;
+    return true;
+  }
+  if (!isObject(one) || !isObject(other)) return false;
+  for (const key in one) if (!isAlike(one[key], other[key])) return false;
+  for (const key in other) if (other[key] !== undefined && one[key] === undefined) return false;
+  return true;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
