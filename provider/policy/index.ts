@@ -15,5 +15,6 @@
 export { forgetReason, type ForgetReasonOptions } from "./forget-reason";
 export { hooks, type HookOptions } from "./hooks";
 export { hostKeys, type HostKeyOptions } from "./host-keys";
+export { managementPeers, managementPorts, type ManagementPortOptions } from "./management";
 export { hostMemory, type HostMemoryOptions, mapMemory, type MapMemoryOptions } from "./map-memory";
 export { programTypes, type ProgramTypeOptions } from "./program-types";

@@ -5,14 +5,23 @@
  */
 import { dirname } from "node:path";
 import { PolicyPack } from "@pulumi/policy";
-import { forgetReason, hooks, hostKeys, hostMemory, mapMemory, programTypes } from ".";
+import {
+  forgetReason,
+  hooks,
+  hostKeys,
+  hostMemory,
+  managementPeers,
+  managementPorts,
+  mapMemory,
+  programTypes,
+} from ".";
 
 const MiB = 1 << 20;
 
 // PolicyPack takes its version from package.json here
 process.chdir(dirname(require.resolve("pulumi-ebpf/package.json")));
 new PolicyPack("pulumi-ebpf", {
-  description: "Host keys, memory, hooks and program types of eBPF.",
+  description: "Host keys, memory, hooks, program types and network policies of eBPF.",
   enforcementLevel: "mandatory",
   policies: [
     hostKeys(),
@@ -21,5 +30,7 @@ new PolicyPack("pulumi-ebpf", {
     hooks(),
     programTypes(),
     forgetReason(),
+    managementPeers(),
+    managementPorts(),
   ],
 });

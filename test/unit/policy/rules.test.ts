@@ -5,6 +5,8 @@ import {
   hooks,
   hostKeys,
   hostMemory,
+  managementPeers,
+  managementPorts,
   mapMemory,
   programTypes,
 } from "../../../provider/policy/index.js";
@@ -252,5 +254,53 @@ describe("policy: options", () => {
     assert.deepEqual([perMap?.type, perMap?.default], ["integer", 1024]);
     assert.deepEqual([perProgram?.type, perProgram?.default], ["integer", undefined]);
     assert.equal(processors?.default, 64);
+  });
+});
+
+describe("policy: management of hosts behind network policies", () => {
+  const rule = (change: object) => ({ name: "a", action: "allow", ...change });
+  const ssh = [{ protocol: "TCP", port: 22 }];
+
+  it("wants management peers or confirm where packets are dropped by default", () => {
+    const peers = (props: Record<string, unknown>) => judged(managementPeers(), "NetworkPolicy", props);
+    for (const direction of ["ingress", "egress"]) {
+      assert.match(peers({ [direction]: [] }).join(), /^management: is empty: the policy drops by default/);
+      assert.deepEqual(peers({ [direction]: [], management: ["192.0.2.0/24"] }), []);
+      assert.deepEqual(peers({ [direction]: [], confirm: { withinSeconds: 30 } }), []);
+      assert.deepEqual(peers({ [direction]: [], mode: "audit" }), []);
+    }
+    assert.deepEqual(judged(managementPeers(), "AddressSet", {}), []);
+  });
+
+  it("refuses everyone at a management port, however it is written", () => {
+    const ports = (...ingress: object[]) => judged(managementPorts(), "NetworkPolicy", { ingress });
+    const everyone = [{ any: true }, { cidr: "0.0.0.0/0" }, { cidr: "::/0" }].map((peer) => ({
+      from: [peer],
+    }));
+    for (const from of [{}, ...everyone]) {
+      assert.equal(ports(rule({ ...from, ports: ssh })).length, 1, JSON.stringify(from));
+    }
+    for (const wide of [undefined, [{ protocol: 6 }], [{ protocol: "TCP", port: 20, endPort: 30 }]]) {
+      assert.equal(ports(rule({ ports: wide })).length, 1, JSON.stringify(wide));
+    }
+    assert.deepEqual(ports(rule({ from: [{ self: true }, { any: true }], ports: ssh })), [
+      'ingress[0].from[1]: rule "a" allows everyone to TCP 22',
+    ]);
+    assert.deepEqual(
+      ports(
+        rule({ from: [{ cidr: "192.0.2.0/24" }], ports: ssh }),
+        rule({ from: [{ addressSet: "p/s/AddressSet/a" }] }),
+        rule({ ports: [{ protocol: "TCP", port: 443 }, { protocol: "UDP" }] }),
+        rule({ action: "deny" }),
+      ),
+      [],
+    );
+  });
+
+  it("takes other ports from its author and from the pack's configuration", () => {
+    const ingress = [rule({ ports: [{ protocol: "TCP", port: 3389 }] })];
+    assert.equal(judged(managementPorts({ ports: [22, 3389] }), "NetworkPolicy", { ingress }).length, 1);
+    assert.equal(judged(managementPorts(), "NetworkPolicy", { ingress }, { ports: [3389] }).length, 1);
+    assert.throws(() => managementPorts({ ports: [0] }), EbpfError);
   });
 });

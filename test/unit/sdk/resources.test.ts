@@ -250,6 +250,22 @@ describe("the SDK", () => {
     assert.deepEqual(preview.inputsOf("other")["connection"], { host: "edge-2" });
   });
 
+  it("makes an AddressSet its reference, wherever a rule of a NetworkPolicy names it", async () => {
+    const offices = new ebpf.AddressSet("offices", { connection, cidrs: ["198.51.100.0/24"] });
+    const specId = "shop/prod/AddressSet/offices";
+    assert.equal(await valueOf(offices.ref), specId);
+    const rule = { name: "ssh", from: [{ addressSet: offices }, { addressSet: offices.ref }] };
+    const lists = {
+      ingress: [rule],
+      egress: pulumi.output([{ name: "out", to: [{ addressSet: offices }] }]),
+    };
+    await valueOf(new ebpf.NetworkPolicy("web", { connection, interfaces: ["eth0"], ...lists }).urn);
+    assert.deepEqual(preview.failures, []);
+    const { ingress, egress } = preview.inputsOf("web");
+    assert.deepEqual(ingress, [{ name: "ssh", from: [{ addressSet: specId }, { addressSet: specId }] }]);
+    assert.deepEqual(egress, [{ name: "out", to: [{ addressSet: specId }] }]);
+  });
+
   it("exports what the docs name, and no more", () => {
     const functionNames = Object.keys(functions).flatMap((name) => [name, `${name}Output`]);
     assert.deepEqual(Object.keys(ebpf).sort(), [
