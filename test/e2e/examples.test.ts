@@ -132,7 +132,7 @@ for (const mode of modesUnderTest()) {
         const compile = ["node_modules/.bin/tsc", ...options, "--moduleResolution", "node10", ...programs];
         const { code, stdout } = await run(compile, { cwd: project.directory, check: false });
         assert.equal(code, 0, stdout);
-        assert.equal(programs.length, 5);
+        assert.equal(programs.length, 8);
       } finally {
         project.dispose();
       }
