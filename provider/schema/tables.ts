@@ -3,8 +3,10 @@
  * Pure. `npm run generate` writes them; a test compares.
  */
 import { z } from "zod";
+import { egressRuleSchema, ingressRuleSchema, peerSchema, portSchema } from "../network-policy/model";
 import { definitions } from "../resources";
 import { hooks } from "../resources/attachments";
+import { testSchema } from "../resources/policy-tests";
 import { commonInputs } from "../resources/resource";
 import { connectionSchema } from "../transport/connection";
 import { code, markdownTable } from "./markdown";
@@ -31,13 +33,27 @@ const types: Record<string, string> = {
   "MapEntries.file": "path or `FileAsset`",
   "MapEntries.formats": "`{ path: format }`",
   "AddressSet.file": "path or `FileAsset`",
-  "NetworkPolicy.ingress": "`{ name, action, from, ports }[]`",
-  "NetworkPolicy.egress": "`{ name, action, to, ports }[]`",
+  "NetworkPolicy.ingress": "list of [rules](#rules)",
+  "NetworkPolicy.egress": "list of [rules](#rules)",
   "NetworkPolicy.confirm": "`{ withinSeconds }`",
-  "NetworkPolicy.tests": "`{ from or to, protocol, port, expect, rule }[]`",
+  "NetworkPolicy.tests": "list of [tests](#tests)",
+  "rule.from": "list of [peers](#peers)",
+  "rule.to": "list of [peers](#peers)",
+  "rule.ports": "list of [ports](#ports)",
+  "peer.addressSet": "`AddressSet` or its `ref`",
+  "port.protocol": "name or number",
+  "test.protocol": "name or number",
   "Attachment.program": "`Program` or `program.entrypoint(name)`",
   "tcx.order": '`"first"`, `"last"`, `{ before }`, `{ after }`',
   proxy: "connection without `proxy`",
+};
+
+/** Parts of a NetworkPolicy that have tables of their own. */
+const partSchemas: Readonly<Record<string, z.core.$ZodType>> = {
+  rule: z.object({ ...ingressRuleSchema.shape, to: egressRuleSchema.shape.to }),
+  peer: peerSchema,
+  port: portSchema,
+  test: testSchema,
 };
 
 /** Text with each table between `<!-- table: name -->` and `<!-- end -->` made anew. */
@@ -59,6 +75,7 @@ function table(name: string): string {
 function schemaOf(name: string): z.core.$ZodType {
   if (name === common) return z.strictObject(commonInputs);
   if (name === "connection") return connectionSchema;
+  if (name in partSchemas) return partSchemas[name]!;
   const schema = definitions[name]?.inputs ?? (hooks as Record<string, { inputs: z.ZodType }>)[name]?.inputs;
   if (schema === undefined) throw new Error(`no schema is named ${name}`);
   return schema;

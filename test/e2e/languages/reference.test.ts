@@ -70,7 +70,7 @@ described("Given the reference's program in YAML on a host", function () {
   it("all that the state holds is in schema.json, and all that schema.json requires is in the state", async () => {
     const { resources = [] } = (await project.exportState({ secrets: true })).deployment;
     const ours = resources.filter(({ type }) => type.startsWith("ebpf:index:"));
-    assert.equal(ours.length, 4);
+    assert.equal(ours.length, 6);
     for (const { type, outputs = {} } of ours) {
       const { properties, required } = schema.resources[type as keyof typeof schema.resources];
       const unknown = Object.keys(outputs).filter((name) => !(name in properties));

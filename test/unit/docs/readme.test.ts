@@ -12,9 +12,10 @@ const root = resolve(__dirname, "../../..");
 describe("README.md", () => {
   const text = readFileSync(join(root, "README.md"), "utf8");
 
-  it("has a table for each kind of resource and hook", () => {
+  it("has a table for each kind of resource, its parts, and each hook", () => {
     const named = [...text.matchAll(/<!-- table: (\w+) -->/g)].map(([, name]) => name);
-    const expected = ["common", "Program", "Map", "MapEntries", "Attachment", "connection"];
+    const kinds = ["Program", "Map", "MapEntries", "Attachment", "NetworkPolicy", "AddressSet"];
+    const expected = ["common", ...kinds, "connection", "rule", "peer", "port", "test"];
     const hooks = ["xdp", "tcx", "tc", "cgroup", "tracepoint", "rawTracepoint"];
     assert.deepEqual(named.sort(), [...expected, ...hooks].sort());
   });
