@@ -168,6 +168,7 @@ new ebpf.NetworkPolicy("ssh", {
   ingress: [{ name: "ssh from offices", from: [{ addressSet: offices }], ports: [{ protocol: "TCP", port: 2222 }] }],
 });`),
       });
+      await base.preview(); // before the host has the set
       await base.up();
       const meets = () => connectAll(lab.client, host.address, PORTS);
       assert.deepEqual(await meets(), { 2222: "open", 443: "dropped", 8443: "dropped" });

@@ -92,13 +92,15 @@ export function planPlanes(
 ): PlaneChange {
   const holdings = holdingsOf(host, change ?? undefined);
   const subjects = change === null ? new Set<string>() : subjectsOf(change.id, holdings);
-  for (const id of subjects) problems.push(...unknownSets(id, holdings));
+  const unknown = [...subjects].flatMap((id) => unknownSets(id, holdings));
+  if (!dry) problems.push(...unknown);
   const derived = derive(holdings, subjects);
   problems.push(...derived.problems);
   for (const { policies, error } of derived.conflicts) {
     if (policies.some((id) => subjects.has(id))) problems.push(error);
   }
-  if (problems.length > 0) return { scope, next: [], frozen: [] };
+  // in a preview: a set that the host lacks today may come with the apply before this one
+  if (problems.length > 0 || unknown.length > 0) return { scope, next: [], frozen: [] };
   const existing = planeRecords(host).filter(({ spec: { plane } }) => isWithin(scope, plane));
   const frozen = existing.filter((record) => isFrozen(record, derived));
   const free = existing.filter((record) => !frozen.includes(record));

@@ -187,4 +187,15 @@ describe("network policies on a host", function () {
       [["not-found", "interfaces[0]"]],
     );
   });
+
+  it("plans a policy whose set comes with an apply before it", async () => {
+    const { spec, blobs } = at.policy("web", {
+      sets: { offices: "demo/test/AddressSet/offices" },
+      ingress: [{ name: "offices", from: [{ addressSet: "offices" }] }],
+    });
+    const named = Object.fromEntries(blobs.map((bytes) => [digestOf(bytes), bytes]));
+    assert.deepEqual((await at.agent.call("plan", { spec, blobs: named })).problems, []);
+    const wrong = { ...spec, policy: { ...spec.policy!, interfaces: ["eth9"] } };
+    assert.equal((await at.agent.call("plan", { spec: wrong, blobs: named })).problems.length, 1);
+  });
 });
