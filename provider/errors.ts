@@ -31,6 +31,8 @@ export interface ErrorDetails {
   record: { id: string };
   /** An undo could not be completed: some links run the old, some the new program. */
   mixed: { old: string[]; new: string[] };
+  /** A change was not confirmed in time: the host went back to what it had before, or it is not known whether it did. */
+  unconfirmed: { wentBack: boolean };
   /** Another apply holds the host's lock. */
   locked: { holder: string };
   /** The operation was cancelled. */

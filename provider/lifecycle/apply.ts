@@ -9,6 +9,7 @@ import { hostLabel } from "../transport/connection";
 import type { AgentSession } from "../transport/session";
 import { type Call, during } from "./call";
 import { blobsOf, putBlobs, verifyUnchanged } from "./blobs";
+import { confirmed } from "./confirm";
 import { withDefaults } from "./defaults";
 import { describe, explain } from "./describe";
 import { withoutHeld } from "./held";
@@ -19,6 +20,8 @@ export interface Tools {
   openSources: OpenSources;
   /** The session with the host of these inputs, with the credentials of the moment. */
   open(inputs: Pick<CommonInputs, "connection">): Promise<AgentSession>;
+  /** A session of one's own over connections that are new at every hop; to be released. */
+  openAnew(inputs: Pick<CommonInputs, "connection">, signal?: AbortSignal): Promise<AgentSession>;
   /** What all of it happens for. */
   call: Call;
 }
@@ -34,14 +37,16 @@ const PROGRESS_MS = 2000;
  * Fails with PartialError once the host may have done it, else with an error after which nothing has changed.
  */
 export async function apply(
-  { openSources, open, call }: Tools,
+  tools: Tools,
   definition: ResourceDefinition,
   id: string,
   inputs: CommonInputs,
   incarnation: string,
   options: ApplyOptions = {},
 ): Promise<Properties> {
+  const { openSources, open, call } = tools;
   const checked = withDefaults(definition, inputs);
+  const { confirm } = checked;
   const host = hostLabel(checked.connection);
   const { name } = parseSpecId(checked.specId);
   let session: AgentSession | undefined;
@@ -54,9 +59,10 @@ export async function apply(
     await putBlobs(session, blobsOf(sources), call, (message) => call.report(`${name}: ${message}`));
     if (call.signal?.aborted) throw new EbpfError("cancelled", "apply: cancelled", {});
     sent = true;
-    const status = await session.call(
+    const own = { ...options, ...(confirm === undefined ? {} : { confirm }) };
+    const applying = session.call(
       "apply",
-      { spec, inputs: withoutHeld(definition, withoutHostless(inputs)), incarnation, ...options },
+      { spec, inputs: withoutHeld(definition, withoutHostless(inputs)), incarnation, ...own },
       {
         ...during(call),
         onProgress: atMostEvery(PROGRESS_MS, (progress) =>
@@ -64,6 +70,10 @@ export async function apply(
         ),
       },
     );
+    const change = { inputs: checked, spec, incarnation };
+    const status = await (confirm === undefined
+      ? applying
+      : confirmed(tools, { ...change, confirm }, applying));
     for (const note of status.notes) call.report(`${name}: on ${host}: ${note}`);
     return outputsOf(definition, inputs, incarnation, status, spec);
   } catch (thrown) {
@@ -86,9 +96,10 @@ function progressText({ message, done, total }: Progress): string {
   return `${message}: ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`;
 }
 
-/** The verb was sent and its answer lost, or its undo was: the host may have carried it out. */
+/** The verb was sent and its answer lost, or its undo was, or going back: the host may have carried it out. */
 function isUncertain(error: EbpfError): boolean {
   if (EbpfError.is(error, "mixed", "cancelled")) return true;
+  if (EbpfError.is(error, "unconfirmed")) return !error.details.wentBack;
   return EbpfError.is(error, "transport") && error.details.phase === "closed";
 }
 

@@ -107,6 +107,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       const onProgress = (message: string): void => call.report(message);
       return openSession(reach(connection), { ...during(call), onProgress });
     },
+    openAnew: ({ connection }, signal) =>
+      openSession(reach(connection), { anew: true, ...(signal === undefined ? {} : { signal }) }),
     call,
   });
   const asksHosts = settings.preview !== "offline";

@@ -4,6 +4,7 @@ import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";
 import { type HookName, hookNames, hooks } from "./attachments";
 import type { AttachmentHook } from "./attachments/hook";
+import { confirmSchema } from "./confirm";
 import { programRefSchema } from "./references";
 import { commonInputs, type ResourceDefinition } from "./resource";
 import { UNKNOWN } from "./unknown";
@@ -22,6 +23,7 @@ const inputs = z
     rawTracepoint: hooks.rawTracepoint.inputs
       .optional()
       .meta({ description: "A tracepoint with its raw arguments. Linux 4.17." }),
+    confirm: confirmSchema,
   })
   .superRefine((args, context) => {
     const given = hookNames.filter((name) => args[name] !== undefined);

@@ -23,6 +23,12 @@ export const confirmSchema = z
       "A change counts once it was confirmed over a new TCP connection, dialled after it through every hop; else the " +
       "host goes back to what it had before.",
   })
-  .optional();
+  .optional()
+  .meta({
+    description:
+      "A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes " +
+      "after it. Default: it stays.",
+    example: { withinSeconds: 30 },
+  });
 
 export type Confirm = NonNullable<z.output<typeof confirmSchema>>;

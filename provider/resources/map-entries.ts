@@ -6,6 +6,7 @@ import { EbpfError, type Problem } from "../errors";
 import { type EntryReference, SPEC_FORMAT } from "../protocol/spec";
 import { isIndexed, keyLayoutOf } from "../sources/keys";
 import type { EntriesFormat, EntriesRequest, EntriesSource } from "../sources/source";
+import { confirmSchema } from "./confirm";
 import { holdsReferences, unfitMap } from "./entry-maps";
 import { mapRefSchema } from "./references";
 import { commonInputs, type ResourceDefinition } from "./resource";
@@ -79,6 +80,7 @@ const inputs = z
       description: "Values are not shown in messages of drift.",
       default: false,
     }),
+    confirm: confirmSchema,
   })
   .superRefine(({ entries, file, format }, context) => {
     if ((entries === undefined) === (file === undefined)) {

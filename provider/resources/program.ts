@@ -5,6 +5,7 @@ import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";
 import type { ObjectSource } from "../sources/source";
 import { available } from "./closest";
+import { confirmSchema } from "./confirm";
 import { loadedMap } from "./loaded-map";
 import { type CheckedObject, objectInfo } from "./object-info";
 import { mapRefSchema } from "./references";
@@ -60,6 +61,7 @@ const inputs = z.strictObject({
     default: {},
   }),
   mapDataPolicy: mapDataPolicySchema,
+  confirm: confirmSchema,
 });
 
 export type ProgramInputs = z.output<typeof inputs>;

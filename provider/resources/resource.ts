@@ -10,6 +10,7 @@ import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { Source, SourceRequest } from "../sources/source";
 import { type Connection, connectionSchema } from "../transport/connection";
+import type { Confirm } from "./confirm";
 import { type Fleet, fleetSchema } from "./fleet";
 
 /** What every kind's checked inputs hold besides its own properties. */
@@ -25,10 +26,18 @@ export interface CommonInputs {
   /** What delete does about a host that does not answer. */
   onUnreachable: "error" | "forget";
   onUnreachableReason?: string | undefined;
+  /** Of kinds that have it. */
+  confirm?: Confirm | undefined;
 }
 
 /** Inputs that say nothing about what the host holds: in no Record, and changed without asking the host. */
-export const HOSTLESS_INPUTS = ["connection", "hosts", "onUnreachable", "onUnreachableReason"] as const;
+export const HOSTLESS_INPUTS = [
+  "connection",
+  "hosts",
+  "onUnreachable",
+  "onUnreachableReason",
+  "confirm",
+] as const;
 
 /** Every kind's schema begins with these: `z.strictObject({ ...commonInputs, … })`. */
 export const commonInputs = {

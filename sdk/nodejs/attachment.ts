@@ -3,7 +3,7 @@ import type { CgroupAttach } from "../../provider/protocol/hooks";
 import type { LinkStatus } from "../../provider/protocol/status";
 import { Program } from "./program";
 import { type AttachmentRef, type EntrypointRef, splitRef } from "./references";
-import { type CommonArgs, type LookupArgs, Resource } from "./resource";
+import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
 
 interface InterfaceArgs {
   /** Name of the network interface. Example: `"eth0"`. */
@@ -87,6 +87,11 @@ export interface AttachmentArgs extends CommonArgs {
   tracepoint?: pulumi.Input<TracepointArgs>;
   /** A tracepoint with its raw arguments. Linux 4.17. */
   rawTracepoint?: pulumi.Input<RawTracepointArgs>;
+  /**
+   * A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after
+   * it. Default: it stays. Example: `{ withinSeconds: 30 }`.
+   */
+  confirm?: pulumi.Input<ConfirmArgs>;
 }
 
 /**

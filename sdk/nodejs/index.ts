@@ -38,7 +38,7 @@ export {
 export { Program, type ProgramArgs } from "./program";
 export { Provider, type ProviderArgs } from "./provider";
 export type { AttachmentRef, EntrypointRef, MapRef } from "./references";
-export type { CommonArgs, LookupArgs } from "./resource";
+export type { CommonArgs, ConfirmArgs, LookupArgs } from "./resource";
 export type { Format } from "../../provider/btf/layout";
 export type { DeclaredType } from "../../provider/btf/declared";
 export type { HostFeatures } from "../../provider/protocol/messages";

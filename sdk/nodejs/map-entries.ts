@@ -3,7 +3,7 @@ import type { Format } from "../../provider/btf/layout";
 import { Map as EbpfMap } from "./map";
 import { type MapRef, splitRef } from "./references";
 import { Program } from "./program";
-import { type CommonArgs, type LookupArgs, Resource } from "./resource";
+import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
 
 /** One row. */
 export interface MapEntry {
@@ -41,6 +41,11 @@ export interface MapEntriesArgs extends CommonArgs {
    * Default: none. Example: `{ key: "ipv4", "value.peer": "ipv6" }`.
    */
   formats?: pulumi.Input<Record<string, pulumi.Input<Format>>>;
+  /**
+   * A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after
+   * it. Default: it stays. Example: `{ withinSeconds: 30 }`.
+   */
+  confirm?: pulumi.Input<ConfirmArgs>;
 }
 
 /**

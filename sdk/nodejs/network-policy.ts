@@ -6,7 +6,7 @@ import type { ProtocolName } from "../../provider/network-policy/protocols";
 import { AddressSet } from "./address-set";
 import { type ConnectionArgs, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
-import { type CommonArgs, type LookupArgs, Resource } from "./resource";
+import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
 
 /** Addresses on the other side: exactly one of the four. */
 export interface PolicyPeerArgs {
@@ -129,7 +129,7 @@ export interface NetworkPolicyArgs extends CommonArgs {
    * A change goes back by itself, also with every process of ours killed, unless it is confirmed in time over a new
    * connection; `pulumi up` does that by itself. Default: changes stay. Example: `{ withinSeconds: 30 }`.
    */
-  confirm?: pulumi.Input<{ withinSeconds: pulumi.Input<number> }>;
+  confirm?: pulumi.Input<ConfirmArgs>;
   /** One in so many judged packets becomes an event, for `policy flows`. 0: none. Default 0. */
   sampleRate?: pulumi.Input<number>;
   /**

@@ -8,7 +8,7 @@ import { type Fleet, protectFleet } from "./fleet";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
 import { programError } from "./mode";
 import { type EntrypointRef, makeRef, type MapRef, splitRef } from "./references";
-import { type CommonArgs, type LookupArgs, Resource } from "./resource";
+import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
 
 export interface ProgramArgs extends CommonArgs {
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection` of the configuration. */
@@ -44,6 +44,11 @@ export interface ProgramArgs extends CommonArgs {
    * starts empty. Default `"fail"`.
    */
   mapDataPolicy?: pulumi.Input<MapDataPolicy>;
+  /**
+   * A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after
+   * it. Default: it stays. Example: `{ withinSeconds: 30 }`.
+   */
+  confirm?: pulumi.Input<ConfirmArgs>;
 }
 
 /**

@@ -21,6 +21,12 @@ export interface CommonArgs {
   onUnreachableReason?: pulumi.Input<string>;
 }
 
+/** How long a change waits to be confirmed. */
+export interface ConfirmArgs {
+  /** From the change to when it goes back, 5 to 3600 seconds. Example: 30. */
+  withinSeconds: pulumi.Input<number>;
+}
+
 /** What `get` may be told about a resource besides its id. */
 export interface LookupArgs {
   /** How the host is reached. Default: the provider's connection, or `ebpf:connection`. */

@@ -43,7 +43,6 @@ export async function makeReady(
       return async () => restate(host, record, params, status);
   }
   const preparation = await prepareOrFail(host, handles, spec, record, report, union);
-  const timer = await timerFor(record, specDigest, params);
   const { revision } = preparation;
   const next: Record = {
     format: RECORD_FORMAT,
@@ -60,9 +59,10 @@ export async function makeReady(
     links: preparation.links,
     ...(spec.objects.length > 0 ? { swappedLinks: preparation.swappedLinks } : {}),
     ...previousOf(record, specDigest, params),
-    ...markOf(timer, params),
   };
   return async () => {
+    const timer = await timerFor(record, specDigest, params);
+    Object.assign(next, markOf(timer, params));
     const { changes, snapshots, notes, planes } = preparation;
     const work = {
       ...{ host, handles, record: next, id: spec.id, revision, changes, snapshots, notes, report },

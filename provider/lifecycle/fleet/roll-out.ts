@@ -157,7 +157,7 @@ export class RollOut {
       return { member, target, added: addedBy(definition, outputs, inputs) };
     } catch (thrown) {
       if (thrown instanceof PartialError) {
-        const drift = ["the answer to its last apply was lost"];
+        const drift = thrown.properties["drift"] as string[];
         return { member, target: { digest: "", incarnation, reachable: true, drift }, failure: thrown.cause };
       }
       const failure = EbpfError.from(thrown);

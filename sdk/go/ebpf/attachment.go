@@ -18,6 +18,8 @@ type Attachment struct {
 
 	// Processes of a cgroup v2. Linux 5.7.
 	Cgroup CgroupPtrOutput `pulumi:"cgroup"`
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm ConfirmPtrOutput `pulumi:"confirm"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// Of a fleet: the version that its hosts shall hold.
@@ -117,6 +119,8 @@ func (AttachmentState) ElementType() reflect.Type {
 type attachmentArgs struct {
 	// Processes of a cgroup v2. Linux 5.7.
 	Cgroup *Cgroup `pulumi:"cgroup"`
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm *Confirm `pulumi:"confirm"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection *Connection `pulumi:"connection"`
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
@@ -143,6 +147,8 @@ type attachmentArgs struct {
 type AttachmentArgs struct {
 	// Processes of a cgroup v2. Linux 5.7.
 	Cgroup CgroupPtrInput
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm ConfirmPtrInput
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrInput
 	// Many hosts in place of one: `ebpf.fleet({ hosts })`.
@@ -255,6 +261,11 @@ func (o AttachmentOutput) ToAttachmentOutputWithContext(ctx context.Context) Att
 // Processes of a cgroup v2. Linux 5.7.
 func (o AttachmentOutput) Cgroup() CgroupPtrOutput {
 	return o.ApplyT(func(v *Attachment) CgroupPtrOutput { return v.Cgroup }).(CgroupPtrOutput)
+}
+
+// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+func (o AttachmentOutput) Confirm() ConfirmPtrOutput {
+	return o.ApplyT(func(v *Attachment) ConfirmPtrOutput { return v.Confirm }).(ConfirmPtrOutput)
 }
 
 // How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.

@@ -16,6 +16,8 @@ import (
 type MapEntries struct {
 	pulumi.CustomResourceState
 
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm ConfirmPtrOutput `pulumi:"confirm"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// What the rows are, without them; known in preview.
@@ -112,6 +114,8 @@ func (MapEntriesState) ElementType() reflect.Type {
 }
 
 type mapEntriesArgs struct {
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm *Confirm `pulumi:"confirm"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection *Connection `pulumi:"connection"`
 	// Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
@@ -138,6 +142,8 @@ type mapEntriesArgs struct {
 
 // The set of arguments for constructing a MapEntries resource.
 type MapEntriesArgs struct {
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm ConfirmPtrInput
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrInput
 	// Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
@@ -247,6 +253,11 @@ func (o MapEntriesOutput) ToMapEntriesOutput() MapEntriesOutput {
 
 func (o MapEntriesOutput) ToMapEntriesOutputWithContext(ctx context.Context) MapEntriesOutput {
 	return o
+}
+
+// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+func (o MapEntriesOutput) Confirm() ConfirmPtrOutput {
+	return o.ApplyT(func(v *MapEntries) ConfirmPtrOutput { return v.Confirm }).(ConfirmPtrOutput)
 }
 
 // How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.

@@ -16,6 +16,8 @@ import (
 type Program struct {
 	pulumi.CustomResourceState
 
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm ConfirmPtrOutput `pulumi:"confirm"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrOutput `pulumi:"connection"`
 	// Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
@@ -117,6 +119,8 @@ func (ProgramState) ElementType() reflect.Type {
 }
 
 type programArgs struct {
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm *Confirm `pulumi:"confirm"`
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection *Connection `pulumi:"connection"`
 	// Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
@@ -143,6 +147,8 @@ type programArgs struct {
 
 // The set of arguments for constructing a Program resource.
 type ProgramArgs struct {
+	// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+	Confirm ConfirmPtrInput
 	// How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
 	Connection ConnectionPtrInput
 	// Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
@@ -252,6 +258,11 @@ func (o ProgramOutput) ToProgramOutput() ProgramOutput {
 
 func (o ProgramOutput) ToProgramOutputWithContext(ctx context.Context) ProgramOutput {
 	return o
+}
+
+// A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+func (o ProgramOutput) Confirm() ConfirmPtrOutput {
+	return o.ApplyT(func(v *Program) ConfirmPtrOutput { return v.Confirm }).(ConfirmPtrOutput)
 }
 
 // How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.

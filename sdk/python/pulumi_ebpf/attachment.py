@@ -24,6 +24,7 @@ class AttachmentArgs:
     def __init__(__self__, *,
                  program: pulumi.Input['EntrypointRefArgs'],
                  cgroup: pulumi.Input[Optional['CgroupArgs']] = None,
+                 confirm: pulumi.Input[Optional['ConfirmArgs']] = None,
                  connection: pulumi.Input[Optional['ConnectionArgs']] = None,
                  hosts: pulumi.Input[Optional['FleetArgs']] = None,
                  on_unreachable: pulumi.Input[Optional['OnUnreachable']] = None,
@@ -38,6 +39,7 @@ class AttachmentArgs:
 
         :param pulumi.Input['EntrypointRefArgs'] program: An entrypoint of a Program, or a Program that loads only one.
         :param pulumi.Input['CgroupArgs'] cgroup: Processes of a cgroup v2. Linux 5.7.
+        :param pulumi.Input['ConfirmArgs'] confirm: A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
         :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input['FleetArgs'] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
@@ -51,6 +53,8 @@ class AttachmentArgs:
         pulumi.set(__self__, "program", program)
         if cgroup is not None:
             pulumi.set(__self__, "cgroup", cgroup)
+        if confirm is not None:
+            pulumi.set(__self__, "confirm", confirm)
         if connection is not None:
             pulumi.set(__self__, "connection", connection)
         if hosts is not None:
@@ -95,6 +99,18 @@ class AttachmentArgs:
     @cgroup.setter
     def cgroup(self, value: pulumi.Input[Optional['CgroupArgs']]):
         pulumi.set(self, "cgroup", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def confirm(self) -> pulumi.Input[Optional['ConfirmArgs']]:
+        """
+        A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+        """
+        return pulumi.get(self, "confirm")
+
+    @confirm.setter
+    def confirm(self, value: pulumi.Input[Optional['ConfirmArgs']]):
+        pulumi.set(self, "confirm", value)
 
     @_builtins.property
     @pulumi.getter
@@ -212,6 +228,7 @@ class Attachment(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  cgroup: pulumi.Input[Optional[Union['CgroupArgs', 'CgroupArgsDict']]] = None,
+                 confirm: pulumi.Input[Optional[Union['ConfirmArgs', 'ConfirmArgsDict']]] = None,
                  connection: pulumi.Input[Optional[Union['ConnectionArgs', 'ConnectionArgsDict']]] = None,
                  hosts: pulumi.Input[Optional[Union['FleetArgs', 'FleetArgsDict']]] = None,
                  on_unreachable: pulumi.Input[Optional['OnUnreachable']] = None,
@@ -229,6 +246,7 @@ class Attachment(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[Union['CgroupArgs', 'CgroupArgsDict']] cgroup: Processes of a cgroup v2. Linux 5.7.
+        :param pulumi.Input[Union['ConfirmArgs', 'ConfirmArgsDict']] confirm: A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
         :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Union['FleetArgs', 'FleetArgsDict']] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
@@ -265,6 +283,7 @@ class Attachment(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  cgroup: pulumi.Input[Optional[Union['CgroupArgs', 'CgroupArgsDict']]] = None,
+                 confirm: pulumi.Input[Optional[Union['ConfirmArgs', 'ConfirmArgsDict']]] = None,
                  connection: pulumi.Input[Optional[Union['ConnectionArgs', 'ConnectionArgsDict']]] = None,
                  hosts: pulumi.Input[Optional[Union['FleetArgs', 'FleetArgsDict']]] = None,
                  on_unreachable: pulumi.Input[Optional['OnUnreachable']] = None,
@@ -285,6 +304,7 @@ class Attachment(pulumi.CustomResource):
             __props__ = AttachmentArgs.__new__(AttachmentArgs)
 
             __props__.__dict__["cgroup"] = cgroup
+            __props__.__dict__["confirm"] = confirm
             __props__.__dict__["connection"] = connection
             __props__.__dict__["hosts"] = hosts
             if on_unreachable is None:
@@ -331,6 +351,7 @@ class Attachment(pulumi.CustomResource):
         __props__ = AttachmentArgs.__new__(AttachmentArgs)
 
         __props__.__dict__["cgroup"] = None
+        __props__.__dict__["confirm"] = None
         __props__.__dict__["connection"] = None
         __props__.__dict__["digest"] = None
         __props__.__dict__["drift"] = None
@@ -357,6 +378,14 @@ class Attachment(pulumi.CustomResource):
         Processes of a cgroup v2. Linux 5.7.
         """
         return pulumi.get(self, "cgroup")
+
+    @_builtins.property
+    @pulumi.getter
+    def confirm(self) -> pulumi.Output[Optional['outputs.Confirm']]:
+        """
+        A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+        """
+        return pulumi.get(self, "confirm")
 
     @_builtins.property
     @pulumi.getter

@@ -23,6 +23,7 @@ __all__ = ['MapEntriesArgs', 'MapEntries']
 class MapEntriesArgs:
     def __init__(__self__, *,
                  map: pulumi.Input['MapRefArgs'],
+                 confirm: pulumi.Input[Optional['ConfirmArgs']] = None,
                  connection: pulumi.Input[Optional['ConnectionArgs']] = None,
                  entries: pulumi.Input[Optional[Sequence[pulumi.Input['MapEntryArgs']]]] = None,
                  file: pulumi.Input[Optional[_builtins.str]] = None,
@@ -37,6 +38,7 @@ class MapEntriesArgs:
         The set of arguments for constructing a MapEntries resource.
 
         :param pulumi.Input['MapRefArgs'] map: A map of a Program (`program.map(name)`), or a Map.
+        :param pulumi.Input['ConfirmArgs'] confirm: A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
         :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input['MapEntryArgs']]] entries: Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
         :param pulumi.Input[_builtins.str] file: Path of a file of rows, relative to the program. Only its digest lies in the state. Example: `"./feed.csv"`.
@@ -49,6 +51,8 @@ class MapEntriesArgs:
         :param pulumi.Input[_builtins.bool] secret: Values are not shown in messages of drift.
         """
         pulumi.set(__self__, "map", map)
+        if confirm is not None:
+            pulumi.set(__self__, "confirm", confirm)
         if connection is not None:
             pulumi.set(__self__, "connection", connection)
         if entries is not None:
@@ -87,6 +91,18 @@ class MapEntriesArgs:
     @map.setter
     def map(self, value: pulumi.Input['MapRefArgs']):
         pulumi.set(self, "map", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def confirm(self) -> pulumi.Input[Optional['ConfirmArgs']]:
+        """
+        A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+        """
+        return pulumi.get(self, "confirm")
+
+    @confirm.setter
+    def confirm(self, value: pulumi.Input[Optional['ConfirmArgs']]):
+        pulumi.set(self, "confirm", value)
 
     @_builtins.property
     @pulumi.getter
@@ -215,6 +231,7 @@ class MapEntries(pulumi.CustomResource):
     def __init__(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 confirm: pulumi.Input[Optional[Union['ConfirmArgs', 'ConfirmArgsDict']]] = None,
                  connection: pulumi.Input[Optional[Union['ConnectionArgs', 'ConnectionArgsDict']]] = None,
                  entries: pulumi.Input[Optional[Sequence[pulumi.Input[Union['MapEntryArgs', 'MapEntryArgsDict']]]]] = None,
                  file: pulumi.Input[Optional[_builtins.str]] = None,
@@ -232,6 +249,7 @@ class MapEntries(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
+        :param pulumi.Input[Union['ConfirmArgs', 'ConfirmArgsDict']] confirm: A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
         :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input[Union['MapEntryArgs', 'MapEntryArgsDict']]]] entries: Rows as plain JSON of the map's types. Of a per-CPU map a value counts for all CPUs, or is `{ perCpu: [...] }`. Of a map of maps it is a map, of a prog_array an entrypoint. They lie in the state: give thousands in a file. Example: `[{"key":"203.0.113.0/24","value":{"action":"DROP"}}]`.
         :param pulumi.Input[_builtins.str] file: Path of a file of rows, relative to the program. Only its digest lies in the state. Example: `"./feed.csv"`.
@@ -268,6 +286,7 @@ class MapEntries(pulumi.CustomResource):
     def _internal_init(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 confirm: pulumi.Input[Optional[Union['ConfirmArgs', 'ConfirmArgsDict']]] = None,
                  connection: pulumi.Input[Optional[Union['ConnectionArgs', 'ConnectionArgsDict']]] = None,
                  entries: pulumi.Input[Optional[Sequence[pulumi.Input[Union['MapEntryArgs', 'MapEntryArgsDict']]]]] = None,
                  file: pulumi.Input[Optional[_builtins.str]] = None,
@@ -288,6 +307,7 @@ class MapEntries(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = MapEntriesArgs.__new__(MapEntriesArgs)
 
+            __props__.__dict__["confirm"] = confirm
             __props__.__dict__["connection"] = connection
             __props__.__dict__["entries"] = entries
             __props__.__dict__["file"] = file
@@ -338,6 +358,7 @@ class MapEntries(pulumi.CustomResource):
 
         __props__ = MapEntriesArgs.__new__(MapEntriesArgs)
 
+        __props__.__dict__["confirm"] = None
         __props__.__dict__["connection"] = None
         __props__.__dict__["content"] = None
         __props__.__dict__["digest"] = None
@@ -357,6 +378,14 @@ class MapEntries(pulumi.CustomResource):
         __props__.__dict__["spec_id"] = None
         __props__.__dict__["targets"] = None
         return MapEntries(resource_name, opts=opts, __props__=__props__)
+
+    @_builtins.property
+    @pulumi.getter
+    def confirm(self) -> pulumi.Output[Optional['outputs.Confirm']]:
+        """
+        A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+        """
+        return pulumi.get(self, "confirm")
 
     @_builtins.property
     @pulumi.getter

@@ -23,6 +23,7 @@ __all__ = ['ProgramArgs', 'Program']
 class ProgramArgs:
     def __init__(__self__, *,
                  source: pulumi.Input[_builtins.str],
+                 confirm: pulumi.Input[Optional['ConfirmArgs']] = None,
                  connection: pulumi.Input[Optional['ConnectionArgs']] = None,
                  defines: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  globals: pulumi.Input[Optional[Mapping[str, Any]]] = None,
@@ -37,6 +38,7 @@ class ProgramArgs:
         The set of arguments for constructing a Program resource.
 
         :param pulumi.Input[_builtins.str] source: Path of an ELF object (.o), or of C (.bpf.c) that clang compiles. Relative to the program. Example: `"./bpf/filter.bpf.c"`.
+        :param pulumi.Input['ConfirmArgs'] confirm: A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
         :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] defines: Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
         :param pulumi.Input[Mapping[str, Any]] globals: Values of global variables by name, as plain JSON of their C types. Example: `{"sample_rate":100}`.
@@ -49,6 +51,8 @@ class ProgramArgs:
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
         """
         pulumi.set(__self__, "source", source)
+        if confirm is not None:
+            pulumi.set(__self__, "confirm", confirm)
         if connection is not None:
             pulumi.set(__self__, "connection", connection)
         if defines is not None:
@@ -85,6 +89,18 @@ class ProgramArgs:
     @source.setter
     def source(self, value: pulumi.Input[_builtins.str]):
         pulumi.set(self, "source", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def confirm(self) -> pulumi.Input[Optional['ConfirmArgs']]:
+        """
+        A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+        """
+        return pulumi.get(self, "confirm")
+
+    @confirm.setter
+    def confirm(self, value: pulumi.Input[Optional['ConfirmArgs']]):
+        pulumi.set(self, "confirm", value)
 
     @_builtins.property
     @pulumi.getter
@@ -213,6 +229,7 @@ class Program(pulumi.CustomResource):
     def __init__(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 confirm: pulumi.Input[Optional[Union['ConfirmArgs', 'ConfirmArgsDict']]] = None,
                  connection: pulumi.Input[Optional[Union['ConnectionArgs', 'ConnectionArgsDict']]] = None,
                  defines: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  globals: pulumi.Input[Optional[Mapping[str, Any]]] = None,
@@ -230,6 +247,7 @@ class Program(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
+        :param pulumi.Input[Union['ConfirmArgs', 'ConfirmArgsDict']] confirm: A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
         :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] defines: Macros for clang's -D. For C only. Example: `{"MAX_FLOWS":"1024"}`.
         :param pulumi.Input[Mapping[str, Any]] globals: Values of global variables by name, as plain JSON of their C types. Example: `{"sample_rate":100}`.
@@ -266,6 +284,7 @@ class Program(pulumi.CustomResource):
     def _internal_init(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 confirm: pulumi.Input[Optional[Union['ConfirmArgs', 'ConfirmArgsDict']]] = None,
                  connection: pulumi.Input[Optional[Union['ConnectionArgs', 'ConnectionArgsDict']]] = None,
                  defines: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  globals: pulumi.Input[Optional[Mapping[str, Any]]] = None,
@@ -286,6 +305,7 @@ class Program(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = ProgramArgs.__new__(ProgramArgs)
 
+            __props__.__dict__["confirm"] = confirm
             __props__.__dict__["connection"] = connection
             __props__.__dict__["defines"] = defines
             __props__.__dict__["globals"] = globals
@@ -338,6 +358,7 @@ class Program(pulumi.CustomResource):
 
         __props__ = ProgramArgs.__new__(ProgramArgs)
 
+        __props__.__dict__["confirm"] = None
         __props__.__dict__["connection"] = None
         __props__.__dict__["defines"] = None
         __props__.__dict__["digest"] = None
@@ -361,6 +382,14 @@ class Program(pulumi.CustomResource):
         __props__.__dict__["swapped_links"] = None
         __props__.__dict__["targets"] = None
         return Program(resource_name, opts=opts, __props__=__props__)
+
+    @_builtins.property
+    @pulumi.getter
+    def confirm(self) -> pulumi.Output[Optional['outputs.Confirm']]:
+        """
+        A change goes back by itself unless it is confirmed in time over a new TCP connection, which `pulumi up` makes after it. Default: it stays. Example: `{"withinSeconds":30}`.
+        """
+        return pulumi.get(self, "confirm")
 
     @_builtins.property
     @pulumi.getter

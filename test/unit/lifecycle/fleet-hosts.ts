@@ -29,8 +29,8 @@ export class Hosts {
   lifecycle(config: Record<string, string> = { "ebpf:preview": "offline" }): Lifecycle {
     return createLifecycle({
       definitions,
-      openSession: async (connection) => {
-        const session = this.host(connection.host).open(connection);
+      openSession: async (connection, options) => {
+        const session = this.host(connection.host).open(connection, options);
         const call: typeof session.call = async (verb, params, options) => {
           if (verb === "apply") this.applied.push(connection.host);
           return session.call(verb, params, options);

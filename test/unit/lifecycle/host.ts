@@ -7,7 +7,7 @@ import type { DriftItem, Status } from "../../../provider/protocol/status";
 import { definitions } from "../../../provider/resources";
 import { openSources } from "../../../provider/sources";
 import type { Connection } from "../../../provider/transport/connection";
-import type { AgentSession } from "../../../provider/transport/session";
+import type { AgentSession, OpenOptions } from "../../../provider/transport/session";
 
 export class Host {
   readonly records = new Map<string, ApplyParams>();
@@ -18,6 +18,12 @@ export class Host {
   drift: DriftItem[] = [];
   /** What an apply with `keepPrevious` found: by Spec, `null` for nothing. */
   readonly previous = new Map<string, ApplyParams | null>();
+  /** Dials that were to share no connection. */
+  readonly newDials: Connection[] = [];
+  /** What an unconfirmed change took the place of, by Spec. */
+  readonly unconfirmed = new Map<string, { before: ApplyParams | null }>();
+  /** Thrown by a dial that shares no connection. */
+  newDialFailure: EbpfError | undefined;
   /** What a command of a health check ends with. */
   exitCode = 0;
   /** Rows of the one map that the host has: u32 → u64. */
@@ -33,7 +39,7 @@ export class Host {
   lifecycle(config: Record<string, string> = {}, environment: NodeJS.ProcessEnv = {}): Lifecycle {
     return createLifecycle({
       definitions,
-      openSession: async (connection) => this.open(connection),
+      openSession: async (connection, options) => this.open(connection, options),
       openSources,
       settings: readSettings((key) => config[key], environment),
       report: (message, severity) =>
@@ -45,8 +51,9 @@ export class Host {
     return this.calls.map(({ verb }) => verb);
   }
 
-  open(connection: Connection): AgentSession {
-    this.dials.push(connection);
+  open(connection: Connection, { anew = false }: OpenOptions = {}): AgentSession {
+    (anew ? this.newDials : this.dials).push(connection);
+    if (anew && this.newDialFailure !== undefined) throw this.newDialFailure;
     if (this.failure?.verb === "dial") throw this.failure.error;
     const hello = {
       protocol: 1,
@@ -87,9 +94,18 @@ export class Host {
         if (applied.keepPrevious === true) this.previous.set(applied.spec.id, before);
         else this.previous.delete(applied.spec.id);
         this.records.set(applied.spec.id, applied);
+        if (applied.confirm !== undefined) this.wait(applied, before);
         this.drift = [];
         this.onApply();
         return this.status(applied);
+      }
+      case "confirm": {
+        const { id, specDigest } = params as ParamsOf<"confirm">;
+        const record = this.records.get(id);
+        if (record === undefined || digestOf(record.spec) !== specDigest)
+          return { confirmed: false, reason: "the host holds another version of it" };
+        this.unconfirmed.delete(id);
+        return { confirmed: true };
       }
       case "observe": {
         const found = this.records.get((params as ParamsOf<"observe">).id);
@@ -141,6 +157,18 @@ export class Host {
     }
   }
 
+  /** Goes back in time, as an agent's host does. */
+  private wait({ spec, confirm }: ApplyParams, before: ApplyParams | null): void {
+    const waiting = { before };
+    this.unconfirmed.set(spec.id, waiting);
+    setTimeout(() => {
+      if (this.unconfirmed.get(spec.id) !== waiting) return;
+      this.unconfirmed.delete(spec.id);
+      if (before === null) this.records.delete(spec.id);
+      else this.records.set(spec.id, before);
+    }, confirm!.withinSeconds * 1000);
+  }
+
   private status({ spec, incarnation }: ApplyParams): Status {
     const programs = spec.objects.flatMap(({ entrypoints }) => entrypoints);
     const { swappedLinks } = this;
@@ -149,7 +177,7 @@ export class Host {
       id: spec.id,
       incarnation,
       revision: 1,
-      specDigest: "",
+      specDigest: digestOf(spec),
       programs: Object.fromEntries(
         programs.map((name) => [
           name,
@@ -161,6 +189,7 @@ export class Host {
       links: {},
       drift: this.drift,
       notes: [],
+      ...(this.unconfirmed.has(spec.id) && { revertsAt: "2026-01-01T00:00:00.000Z" }),
     };
   }
 }

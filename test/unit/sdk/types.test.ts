@@ -69,7 +69,7 @@ describe("types of the SDK", () => {
     holds<
       Same<
         keyof CommonInputs,
-        "connection" | "hosts" | "specId" | "drift" | "onUnreachable" | "onUnreachableReason"
+        "connection" | "hosts" | "specId" | "drift" | "onUnreachable" | "onUnreachableReason" | "confirm"
       >
     >();
   });
