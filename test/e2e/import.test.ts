@@ -12,6 +12,12 @@ const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
 
 const more = `
 new ebpf.Map("sessions", { connection, type: "lru_hash", key: "u32", value: { packets: "u64" }, maxEntries: 16 });
+const offices = new ebpf.AddressSet("offices", { connection, cidrs: ["198.51.100.0/24"] });
+new ebpf.NetworkPolicy("web", {
+  connection,
+  interfaces: ["eth0"],
+  egress: [{ name: "offices", to: [{ addressSet: offices }] }, { name: "all", to: [{ any: true }] }],
+});
 `;
 const withSecret = `${more}
 const tokens = new ebpf.Map("tokens", { connection, type: "hash", key: "u32", value: "text:16", maxEntries: 4 });
@@ -85,7 +91,7 @@ describe("Given a host that holds a stack whose state is lost", function () {
   it("and that can be changed and destroyed", async () => {
     found.write("index.ts", filterProgram({ ports: [9001], more: withSecret, version: 2 }));
     const { changes } = await found.up();
-    assert.deepEqual({ ...changes }, { create: 2, same: 4, update: 1 });
+    assert.deepEqual({ ...changes }, { create: 2, same: 6, update: 1 });
     const { code, stderr, stdout } = await cli("--clear", "globals");
     assert.deepEqual([code, stdout], [1, ""]);
     assert.match(stderr, /MapEntries\/tokens: its rows are declared secret/);

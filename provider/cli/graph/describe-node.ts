@@ -34,6 +34,15 @@ const facts: Record<string, Facts> = {
     const number = record(rows)["count"] ?? record(content)["count"];
     return [`${plural(number, "row")}, ${typeof mode === "string" ? mode : "own"}`];
   },
+  AddressSet: ({ content }) => [plural(record(content)["count"], "network")],
+  NetworkPolicy({ interfaces, mode, content }) {
+    const where = Array.isArray(interfaces) ? [interfaces.map(String).join(", ")] : [];
+    const rules = ["ingress", "egress"].flatMap((direction) => {
+      const named = record(content)[direction];
+      return named === undefined ? [] : [`${direction}: ${plural(record(named)["count"], "rule")}`];
+    });
+    return [...where, ...rules, ...(mode === "audit" ? ["audit"] : [])];
+  },
   Attachment(outputs) {
     const hook = hookNames.find((name) => outputs[name] !== undefined);
     const where = hook === undefined ? "" : whereText(record(outputs[hook]));

@@ -134,8 +134,14 @@ function columnsOf(nodes: readonly Node[], edges: readonly Edge[]): Node[][] {
 
 /** Kinds that this version does not know stand with the programs. */
 function columnOf({ kind }: Node): (typeof columns)[number] {
-  return columns.find((column) => column === kind) ?? "Program";
+  return besides[kind] ?? columns.find((column) => column === kind) ?? "Program";
 }
+
+/** What others refer to stands where maps do, what judges packets where hooks do. */
+const besides: Readonly<Record<string, (typeof columns)[number]>> = {
+  AddressSet: "Map",
+  NetworkPolicy: "Attachment",
+};
 
 function sizeOf(node: Node): Box {
   const owner = { own: node.kind, part: "Map of the Program", outside: `${node.kind} of another stack` };

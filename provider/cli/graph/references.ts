@@ -9,6 +9,8 @@ export function referencesOf({ kind, specId, outputs }: StateResource): Edge[] {
       return [...edge(specId, idOf(outputs["map"]), "fills"), ...heldBy(specId, outputs)];
     case "Attachment":
       return [...edge(idOf(outputs["program"]), specId, "runs on"), ...neighbours(specId, outputs)];
+    case "NetworkPolicy":
+      return setsOf(outputs).flatMap((set) => edge(set, specId, "serves"));
     default:
       return [];
   }
@@ -38,6 +40,11 @@ function neighbours(specId: string, outputs: Properties): Edge[] {
   const { order } = (outputs["tcx"] ?? {}) as { order?: { before?: unknown; after?: unknown } };
   if (order === null || typeof order !== "object") return [];
   return [...edge(specId, idOf(order.before), "before"), ...edge(idOf(order.after), specId, "before")];
+}
+
+function setsOf(outputs: Properties): string[] {
+  const { sets = [] } = (outputs["content"] ?? {}) as { sets?: unknown };
+  return Array.isArray(sets) ? sets.map(String) : [];
 }
 
 /** A reference's Spec id; with the map's name where the map is a Program's. */

@@ -1,6 +1,7 @@
 /** Long lists that the host keeps in chunks: what travels of them, what the Record holds, how they come back. */
 import assert from "node:assert/strict";
 import type { Properties } from "../../../provider/lifecycle";
+import { Hosts } from "./fleet-hosts";
 import { Host } from "./host";
 import { manyRules, policyInputs, setInputs } from "./policies";
 
@@ -58,6 +59,23 @@ describe("inputs that the host keeps in chunks", () => {
       assert.deepEqual(ingress, outputs["ingress"]);
       assert.deepEqual(egress, []);
       assert.deepEqual(lifecycle.diff("NetworkPolicy", id, found!.outputs, outputs).changes, false);
+    }
+  });
+
+  it("make no difference between the hosts of a fleet and its state, read again or for the first time", async () => {
+    const hosts = new Hosts(["edge-1", "edge-2"]);
+    const { connection: _connection, ...inputs } = policyInputs({ ingress: rules });
+    const fleet = { hosts: [...hosts.all.keys()].map((name) => ({ connection: { host: name } })) };
+    const lifecycle = hosts.lifecycle();
+    const { inputs: checked } = await lifecycle.check("NetworkPolicy", undefined, {
+      ...inputs,
+      hosts: fleet,
+    });
+    const { id, outputs } = await lifecycle.create("NetworkPolicy", checked);
+    for (const state of [outputs, { ...outputs, ingress: [], content: { sets: [] } }]) {
+      const found = await lifecycle.read("NetworkPolicy", id, state);
+      assert.deepEqual(found?.outputs["drift"], []);
+      assert.equal(lifecycle.diff("NetworkPolicy", id, found!.outputs, checked).changes, false);
     }
   });
 

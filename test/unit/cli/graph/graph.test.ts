@@ -104,6 +104,27 @@ describe("graph: what a state tells", () => {
     assert.equal(edges.length, 3 + 9 + 3);
   });
 
+  it("has address sets on the policies that name them, also those of another stack", () => {
+    const sets = ["p/s/AddressSet/offices", "p/other/AddressSet/feed"];
+    const content = { ingress: { manifest: "0", count: 2 }, sets };
+    const policies = graphOf(
+      stateOf(
+        resource("AddressSet", "offices", { content: { manifest: "0", count: 1 } }),
+        resource("NetworkPolicy", "web", { interfaces: ["eth0", "wlan*"], mode: "audit", content }),
+      ),
+    );
+    assert.deepEqual(edgesOf(policies), sets.map((set) => `${set} serves p/s/NetworkPolicy/web`).sort());
+    assert.deepEqual(
+      policies.groups[0]!.nodes.map(({ owner, facts }) => [owner, facts]),
+      [
+        ["outside", ["of p/other"]],
+        ["own", ["1 network"]],
+        ["own", ["eth0, wlan*", "ingress: 2 rules", "audit"]],
+      ],
+    );
+    assertReadable(layoutOf(policies));
+  });
+
   it("has shared maps once, and order among attachments", () => {
     const map = { spec: "p/s/Map/flows", map: "map" };
     const object = { fileName: "a.bpf.o", maps: { flows: {}, own: {} }, entrypoints: {} };
