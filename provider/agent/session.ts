@@ -27,6 +27,8 @@ import { probe } from "./probe";
 import { readEntries } from "./queries/entries";
 import { queryHook } from "./queries/hook";
 import { showMap } from "./queries/map";
+import { showFlows } from "./queries/flows";
+import { explainPacket, showPolicies } from "./queries/policies";
 import { showProgram } from "./queries/program";
 import { apply } from "./reconcile/apply";
 import { confirm, goBack } from "./reconcile/confirm";
@@ -86,6 +88,9 @@ export function openSession(host: Host): Session {
     "map.show": ({ map }) => showMap(host, map),
     "entries.read": (params) => readEntries(host, params),
     "hook.query": (place) => queryHook(host, place),
+    "policy.show": (params) => showPolicies(host, params),
+    "policy.flows": (params) => showFlows(host, params),
+    "policy.explain": (params) => explainPacket(host, params),
   };
   return {
     handlers: explained(handlers),

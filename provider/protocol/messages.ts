@@ -5,6 +5,14 @@
  */
 import type { WireError } from "../errors";
 import type {
+  ExplainParams,
+  ExplainResult,
+  FlowsParams,
+  FlowsResult,
+  PlaneFacts,
+  PolicyShowParams,
+} from "./policy";
+import type {
   EntriesReadParams,
   EntriesReadResult,
   HookPlace,
@@ -50,6 +58,9 @@ export interface AgentVerbs {
   "map.show"(params: { map: MapTarget }): MapShowResult;
   "entries.read"(params: EntriesReadParams): EntriesReadResult;
   "hook.query"(params: HookPlace): HookQueryResult;
+  "policy.show"(params: PolicyShowParams): PlaneFacts[];
+  "policy.flows"(params: FlowsParams): FlowsResult;
+  "policy.explain"(params: ExplainParams): ExplainResult;
 }
 
 export type Verb = keyof AgentVerbs;

@@ -6,6 +6,8 @@
  * manifest blob (canonical JSON of TextChunk[]). Two versions of a hundred thousand rules share all chunks but those
  * that hold a change, so transfer, Record and compilation cost what the change costs.
  */
+import type { RuleName } from "../network-policy/applied";
+import type { Packet } from "../network-policy/packet";
 
 /** A list as text, one item a line, `\n` at the end of each. */
 export interface TextContent {
@@ -96,4 +98,87 @@ export interface AddressSetStatus {
   networks: number;
   /** Spec ids of the policies that name it. */
   usedBy: string[];
+}
+
+/** Packets and bytes, decimal. */
+export interface Counted {
+  packets: string;
+  bytes: string;
+}
+
+export interface PolicyShowParams {
+  /** Spec id of a policy: the planes that judge by it, and its own rules only. Absent: all. */
+  policy?: string;
+  /** Most rules of the answer; those with the most packets come first. */
+  limit: number;
+}
+
+/** Interfaces that are judged by the same policies. */
+export interface PlaneFacts {
+  interfaces: string[];
+  netns?: string;
+  hook: "tc" | "xdp";
+  /** Spec ids. */
+  policies: string[];
+  /** Number of the generation that judges, decimal. */
+  generation: string;
+  cells: number;
+  /** Seconds until it goes back to the generation before, unless confirmed. */
+  revertsInSeconds?: number;
+  rules: RuleFacts[];
+  /** Rules in all. */
+  ruleCount: number;
+  /** Why packets passed and were dropped. */
+  totals: ({ direction: "ingress" | "egress"; verdict: "allow" | "deny"; reason: string } & Counted)[];
+  /** By direction, what passed and the audit policies would have dropped. */
+  auditDrops: { ingress: Counted; egress: Counted };
+}
+
+export interface RuleFacts extends Counted {
+  rule: RuleName;
+  action: "allow" | "deny";
+  mode: "enforce" | "audit";
+}
+
+export interface FlowsParams {
+  netns?: string;
+  limit: number;
+}
+
+/** A connection that the program knows. */
+export interface FlowFacts {
+  /** Number of the IP protocol. */
+  protocol: number;
+  source: string;
+  destination: string;
+  /** Of TCP, UDP and SCTP. */
+  sourcePort?: number;
+  destinationPort?: number;
+  answered: boolean;
+  original: Counted;
+  reply: Counted;
+  /** Where its opening packet was judged, and by what; a rule is absent where none decided. */
+  judged: { direction: "ingress" | "egress"; rule?: RuleName; again: boolean }[];
+}
+
+export interface FlowsResult {
+  flows: FlowFacts[];
+  /** There are more. */
+  more: boolean;
+}
+
+export interface ExplainParams {
+  interface: string;
+  netns?: string;
+  packet: Packet;
+}
+
+/** What becomes of a packet that belongs to no connection. */
+export interface ExplainResult {
+  verdict: "allow" | "deny";
+  reason: string;
+  rule?: RuleName;
+  audit: { verdict: "allow" | "deny"; rule?: RuleName };
+  /** Spec ids of the policies that judge there. */
+  policies: string[];
 }

@@ -34,9 +34,11 @@ export function openMap(
   handles: Handles,
 ): { map: MapHandle; record: Record; name: string } {
   const record = readReferred(host, ref.spec);
-  const shared = record.spec.objects.map(({ maps }) => maps[ref.map]).find((target) => target !== undefined);
-  if (shared !== undefined) return openMap(host, shared, handles);
   if (record.maps[ref.map] === undefined) {
+    const shared = record.spec.objects
+      .map(({ maps }) => maps[ref.map])
+      .find((target) => target !== undefined);
+    if (shared !== undefined) return openMap(host, shared, handles);
     throw missing(`find map "${ref.map}" of ${ref.spec}`, "map", ref.map, Object.keys(record.maps));
   }
   return { map: handles.keep(openReferred(host, record, "maps", ref.map, MapHandle)), record, name: ref.map };
