@@ -34,12 +34,29 @@ export function unfitAssets(value: unknown, path: Path = []): Problem[] {
 }
 
 function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
   if (value === null || typeof value !== "object") return value;
   const object = value as Properties;
   if (object[SIGNATURE] === SECRET) return plain(object["value"]);
   if (object[SIGNATURE] === ASSET && typeof object["path"] === "string") return object["path"];
-  return Object.fromEntries(Object.entries(object).map(([key, child]) => [key, plain(child)]));
+  return withChildren(value, plain);
+}
+
+/** With each child as `change` makes it; the same value where that changes none, as in lists of a hundred thousand rules. */
+function withChildren(value: object, change: (child: unknown) => unknown): object {
+  let changed: Properties | unknown[] | undefined;
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const child = change(value[index]);
+      if (child !== value[index]) ((changed ??= [...value]) as unknown[])[index] = child;
+    }
+    return changed ?? value;
+  }
+  const object = value as Properties;
+  for (const key of Object.keys(object)) {
+    const child = change(object[key]);
+    if (child !== object[key]) ((changed ??= { ...object }) as Properties)[key] = child;
+  }
+  return changed ?? value;
 }
 
 /** For the engine to keep encrypted. */
@@ -49,5 +66,13 @@ export function secret(value: unknown): unknown {
 
 /** What google.protobuf.Struct takes: no `undefined`, at any depth. */
 export function toEngine(properties: Properties): Properties {
-  return JSON.parse(JSON.stringify(properties)) as Properties;
+  return defined(properties) as Properties;
+}
+
+function defined(value: unknown): unknown {
+  if (value === null || typeof value !== "object") return value;
+  const inner = withChildren(value, defined) as Properties;
+  if (!Object.values(inner).includes(undefined)) return inner;
+  if (Array.isArray(inner)) return inner.map((child: unknown) => child ?? null);
+  return Object.fromEntries(Object.entries(inner).filter(([, child]) => child !== undefined));
 }

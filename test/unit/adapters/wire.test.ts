@@ -31,5 +31,6 @@ describe("the wire of the dynamic adapter", () => {
   it("sends no undefined", () => {
     assert.deepEqual(Object.keys(toEngine({ a: undefined, b: { c: undefined, d: null } })), ["b"]);
     assert.deepEqual(toEngine({ b: { c: undefined, d: null } }), { b: { d: null } });
+    assert.deepEqual(toEngine({ b: [undefined, { c: undefined }] }), { b: [null, {}] });
   });
 });
