@@ -42,7 +42,7 @@ function mark(value: unknown, type: Type): unknown {
   switch (type.kind) {
     case "list": {
       // as a whole, as the engine marks lists: a secret within a secret is more than the Node SDK unwraps
-      if (!Array.isArray(value)) return value;
+      if (!Array.isArray(value) || !hasSecrets(type.of)) return value;
       const marked = value.map((item) => mark(item, type.of));
       return isDeepStrictEqual(marked, value) ? value : markValue(value);
     }
@@ -56,6 +56,21 @@ function mark(value: unknown, type: Type): unknown {
       return type.of.reduce(mark, value);
     default:
       return value;
+  }
+}
+
+/** A list of a hundred thousand rules is not looked through for secrets that it cannot have. */
+function hasSecrets(type: Type): boolean {
+  switch (type.kind) {
+    case "object":
+      return type.properties.some((property) => property.secret || hasSecrets(property.type));
+    case "list":
+    case "record":
+      return hasSecrets(type.of);
+    case "union":
+      return type.of.some(hasSecrets);
+    default:
+      return false;
   }
 }
 
