@@ -46,7 +46,9 @@ export function readArguments(
   if (values["help"] === true) return "help";
   if (values["version"] === true) return "version";
 
-  const [name, ...operands] = positionals;
+  // a command may be of two words
+  const two = positionals.slice(0, 2).join(" ");
+  const [name, ...operands] = Object.hasOwn(commands, two) ? [two, ...positionals.slice(2)] : positionals;
   const command = name === undefined || !Object.hasOwn(commands, name) ? undefined : commands[name];
   if (command === undefined) {
     const names = Object.keys(commands);

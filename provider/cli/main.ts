@@ -17,6 +17,10 @@ import { importCommand } from "./import";
 import { inspect } from "./inspect";
 import { ls } from "./ls";
 import { plugin } from "./plugin";
+import { explain } from "./policy/explain";
+import { flows } from "./policy/flows";
+import { show } from "./policy/show";
+import { test, verify } from "./policy/test";
 import { types } from "./types";
 
 const commands: Readonly<Record<string, Command>> = {
@@ -27,6 +31,11 @@ const commands: Readonly<Record<string, Command>> = {
   types,
   graph,
   plugin,
+  "policy show": show,
+  "policy flows": flows,
+  "policy explain": explain,
+  "policy test": test,
+  "policy verify": verify,
 };
 
 const help = `usage: pulumi-ebpf COMMAND … [--json]
@@ -37,6 +46,16 @@ const help = `usage: pulumi-ebpf COMMAND … [--json]
   import HOST [SPEC-ID…]
                     what a stack holds there, or some of it, as the file for \`pulumi import --file\` in dynamic mode
                     --clear globals: also values of globals, which may be secret
+  policy show HOST [ID]
+                    network policies: what is judged, each rule with its packets, the most used first.
+                    --limit N: rules shown of each (50)
+  policy flows HOST connections that passed, with the rule that decided. --netns NAME, --limit N (100)
+  policy explain HOST --from ADDRESS | --to ADDRESS --protocol P [--port N]
+                    which rule decides about such a packet. --interface NAME, --netns NAME, --local ADDRESS,
+                    --type N, --code N
+  policy test FILE  expected verdicts in a JSON file, with the policies: { policies, sets, self, tests }; needs no host
+  policy verify HOST FILE
+                    the tests of such a file against what judges on the host. --interface NAME, --netns NAME
   types OBJECT      an object's programs, maps and globals as TypeScript; a .o or .bpf.c, needs no host
   graph [STACK]     what a stack has on which hosts, and drift as of the last refresh, as SVG; asks no host.
                     --file FILE: from what \`pulumi stack export\` printed, - for standard input

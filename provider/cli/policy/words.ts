@@ -1,0 +1,56 @@
+/** What the commands on policies have in common: names of rules, packets, options. */
+import { invalid } from "../../errors";
+import type { Packet, RuleName } from "../../network-policy";
+import type { PolicyTest } from "../../protocol/policy";
+import { wireTest, testSchema } from "../../resources/policy-tests";
+import { problemsOf } from "../../lifecycle/problems";
+
+/** `demo/prod web ingress "ssh from offices"`. */
+export function ruleText({ stack, policy, direction, name }: RuleName): string {
+  return `${stack} ${policy} ${direction} "${name}"`;
+}
+
+export function limitOf({ limit }: Readonly<Record<string, string>>, otherwise: number): number {
+  if (limit === undefined) return otherwise;
+  if (/^[1-9][0-9]{0,6}$/.test(limit)) return Number(limit);
+  throw invalid("read the command line", [
+    { property: "--limit", reason: `expected a whole number from 1, got "${limit}"` },
+  ]);
+}
+
+/** Tests as a NetworkPolicy takes them, checked; `at` is where they stand. */
+export function readTests(at: string, tests: unknown): PolicyTest[] {
+  const schema = testSchema.array();
+  const parsed = schema.safeParse(tests);
+  if (parsed.success) return parsed.data.map(wireTest);
+  throw invalid(`read ${at}`, problemsOf(schema, parsed.error.issues));
+}
+
+/** The first packet that a test speaks of. Its own end defaults to an address of documentation, which only `self` tells apart. */
+export function packetOf({ direction, address, local, protocol, port, type, code }: PolicyTest): Packet {
+  const own = local ?? (address.includes(":") ? "2001:db8::1" : "192.0.2.1");
+  const [source, destination] = direction === "ingress" ? [address, own] : [own, address];
+  return {
+    ...{ direction, source, destination, protocol: protocol as Packet["protocol"] },
+    ...(port === undefined ? {} : { sourcePort: 49152, destinationPort: port }),
+    ...(type === undefined ? {} : { type, code: code ?? 0 }),
+    tcpFlags: ["SYN"],
+  };
+}
+
+export interface Answer {
+  verdict: "allow" | "deny";
+  reason: string;
+  rule?: RuleName;
+}
+
+export function answerText({ verdict, reason, rule }: Answer): string {
+  return rule === undefined ? `${verdict} (${reason})` : `${verdict} by ${ruleText(rule)}`;
+}
+
+/** `ingress from 192.0.2.9, TCP 22`. */
+export function testText({ direction, address, protocol, port, type }: PolicyTest): string {
+  const service = port ?? type;
+  const side = direction === "ingress" ? "from" : "to";
+  return `${direction} ${side} ${address}, ${protocol}${service === undefined ? "" : ` ${service}`}`;
+}
