@@ -164,3 +164,39 @@ const service = ${JSON.stringify(connection)};
 new ebpf.Map("own", { connection: service, type: "hash", key: "u32", value: "u64", maxEntries: 4 }, { dependsOn: host });
 `;
 }
+
+describe("Given a bare machine behind a bastion, and an ebpf.Host", function () {
+  this.timeout(180_000);
+  let lab: Lab;
+  let project: PulumiProject;
+
+  before(async () => {
+    lab = await Lab.create({ hosts: [{ node: false }, { node: false, behind: 0 }] });
+    project = await PulumiProject.create({ program: program() });
+    project.configure({ connection: lab.host(1).connection, source: fixture });
+  });
+
+  after(async () => {
+    project?.dispose();
+    await lab?.destroy();
+  });
+
+  it("when brought up, then the agent is on the machine, none on the bastion, and a program runs by it", async function () {
+    const plugin = await useCommandPlugin(project);
+    this.test!.title += ` (@pulumi/command with ${plugin})`;
+    await project.up();
+    const { agent } = await project.outputs<{ agent: { digest: string } }>();
+    const agents = ["sh", "-c", "ls -A /var/lib/pulumi-ebpf/agent 2>/dev/null || true"];
+    assert.equal((await lab.host(1).exec(agents)).stdout.trim(), agent.digest);
+    assert.equal((await lab.host(0).exec(agents)).stdout, "");
+    assert.notEqual(await programOnEth0(lab.host(1)), undefined);
+    const { code, stdout } = await project.preview({ args: ["--expect-no-changes"], check: false });
+    assert.equal(code, 0, stdout);
+  });
+
+  it("when destroyed, then nothing of it is left", async () => {
+    await project.destroy();
+    assert.deepEqual(await bpffsOf(lab.host(1)), []);
+    assert.equal((await lab.host(1).exec(["ls", "-A", "/var/lib/pulumi-ebpf"])).stdout, "");
+  });
+});

@@ -1,5 +1,5 @@
 /**
- * `npm run scale`: what a host costs the machine that runs Pulumi, for one stack and for several at once, with the state on
+ * `npm run scale [-- SHAPE…]`: what a host costs the machine that runs Pulumi, for one stack and for several at once, with the state on
  * PostgreSQL. The figures of docs/scale.md come from here; run it on a machine that does nothing else.
  *
  * Owns: the shapes and the table. Does not own: the stacks (test/support/stacks.ts).
@@ -7,7 +7,12 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { Stacks } from "../support/stacks.js";
 
-const shapes: Record<string, number>[] = [{ one: 5 }, { one: 20 }, { north: 5, east: 5, south: 5, west: 5 }];
+/** Hosts of each stack, by what the command line calls it: `<stacks>x<hosts of each>`. */
+const shapes: Record<string, Record<string, number>> = {
+  "1x5": { one: 5 },
+  "1x20": { one: 20 },
+  "4x5": { north: 5, east: 5, south: 5, west: 5 },
+};
 
 interface Cost {
   /** Wall clock. */
@@ -18,9 +23,13 @@ interface Cost {
   megabytes: number;
 }
 
-async function main(): Promise<void> {
+async function main(names: string[]): Promise<void> {
+  const unknown = names.filter((name) => !(name in shapes));
+  if (unknown.length > 0)
+    throw new Error(`no shape ${unknown.join(", ")}; there are ${Object.keys(shapes).join(", ")}`);
   console.log("stacks × hosts  operation        seconds  CPU s  CPU s/host  MB    MB/host");
-  for (const shape of shapes) {
+  for (const [name, shape] of Object.entries(shapes)) {
+    if (names.length > 0 && !names.includes(name)) continue;
     const stacks = await Stacks.create(shape);
     try {
       await measureAll(stacks, shape);
@@ -97,7 +106,7 @@ function read(file: string): string {
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
-void main().then(
+void main(process.argv.slice(2)).then(
   () => process.exit(0),
   (error: unknown) => {
     console.error(`scale: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,7 +1,7 @@
 /**
  * A stand-in for the plugin of @pulumi/command 1.2.1, for machines that cannot download the real one: same wire, same
- * rules of diff, same paths of copies, and it really runs its commands over SSH. In two things it is stricter, as tests
- * want it: a connection without `hostKey` is refused, where the real one trusts any host; and a proxy is.
+ * rules of diff, same paths of copies, and it really runs its commands over SSH. In one thing it is stricter, as tests
+ * want it: a connection without `hostKey` is refused, where the real one trusts any host.
  *
  * Owns: remote.Command and remote.CopyToRemote. Does not own: all else of that package (see index.ts for the choice).
  */
