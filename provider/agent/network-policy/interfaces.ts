@@ -47,6 +47,16 @@ export function readNamespace(netns: string | undefined): Namespace {
   }));
 }
 
+/** Addresses on some interfaces of a namespace. */
+export function addressesOf(netns: string | undefined, names: readonly string[]): string[] {
+  return inNetns(netns === undefined ? {} : { netns }, () => {
+    const chosen = networkInterfaces().filter(({ name }) => names.includes(name));
+    return interfaceAddresses()
+      .filter(({ ifindex }) => chosen.some((one) => one.ifindex === ifindex))
+      .map(({ address }) => formatAddress(address));
+  });
+}
+
 /** What one selector matches; loopback interfaces only by their name. */
 export function matching(selector: string, { interfaces, defaultRoutes }: Namespace): NetworkInterface[] {
   if (selector === "defaultRoute") {

@@ -12,6 +12,7 @@
  *
  * Owns: the order in which planes change. Does not own: what a policy means (provider/network-policy).
  */
+import { formatAddress } from "../../btf";
 import { EbpfError } from "../../errors";
 import type { ApplyParams } from "../../protocol/messages";
 import { type Spec, digestOf } from "../../protocol/spec";
@@ -24,8 +25,9 @@ import type { Report } from "../reconcile/map-contents";
 import type { Preparation } from "../reconcile/preparation";
 import { prepare } from "../reconcile/prepare";
 import { finishRemoval, takeOff } from "../reconcile/remove";
+import { openMap } from "../reconcile/resolve";
 import { recover } from "../reconcile/transaction";
-import { canonicalNetns } from "./interfaces";
+import { addressesOf, canonicalNetns } from "./interfaces";
 import { type Change, type Derived, type Holdings, type WishedPlane, derive, holdingsOf } from "./derive";
 import { DERIVED_INCARNATION, isDerived } from "./derived";
 import { nextGeneration, nextPlane } from "./numbers";
@@ -41,6 +43,7 @@ import {
   planeRecords,
   planeSpec,
 } from "./plane-spec";
+import { openConnections, seed } from "./seed";
 import { type ReadBlob, type UnionChange, compileWish, dropUnion, keepUnion, loadUnion } from "./unions";
 
 /** A plane as it shall be. */
@@ -285,6 +288,8 @@ export async function raisePlanes(host: Host, { next }: PlaneChange, report: Rep
       const commit = await ready(host, handles, smaller, report);
       commits.push(() => committed(host, smaller.id, commit));
     }
+    for (const netns of new Set(growing.map(({ wish }) => wish.netns)))
+      seedConnections(host, handles, netns, growing);
     const notes: string[] = [];
     for (const commit of commits) notes.push(...(await commit()));
     for (const one of losing) {
@@ -296,6 +301,32 @@ export async function raisePlanes(host: Host, { next }: PlaneChange, report: Rep
     handles.close();
     host.blobs.release([digest]);
   }
+}
+
+/** For interfaces that nothing has judged so far. */
+function seedConnections(
+  host: Host,
+  handles: Handles,
+  netns: string | undefined,
+  growing: NextPlane[],
+): void {
+  const known = planeRecords(host)
+    .filter(({ bootId, spec: { plane } }) => bootId === host.bootId && plane.netns === netns)
+    .flatMap(({ spec: { plane } }) => plane.interfaces);
+  const fresh = growing.filter(
+    ({ wish }) => wish.netns === netns && wish.interfaces.some((name) => !known.includes(name)),
+  );
+  const [first] = fresh;
+  if (first === undefined) return;
+  const judges = new Map(
+    fresh.flatMap(({ wish, spec }) =>
+      addressesOf(netns, wish.interfaces).map((address) => [address, spec.plane.policyId] as const),
+    ),
+  );
+  const { map } = openMap(host, { spec: connectionsSpec(netns).id, map: "established" }, handles);
+  seed(map, openConnections(netns, first.wish.self), (address) => {
+    return judges.get(formatAddress(address)) ?? first.spec.plane.policyId;
+  });
 }
 
 function loses({ before, wish }: NextPlane): boolean {

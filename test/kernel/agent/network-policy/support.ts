@@ -124,12 +124,15 @@ export class PolicyHost {
     );
   }
 
+  /** Policies first, since they refer to sets. */
+  async removeAll(): Promise<void> {
+    const all = (await this.agent.call("list", {})).reverse();
+    for (const { id, incarnation } of all) await this.agent.call("remove", { id, incarnation });
+  }
+
   /** Removes all, and checks that nothing is left. */
   async end(): Promise<void> {
-    for (const { id, incarnation } of await this.agent.call("list", {}))
-      if (id.includes("/NetworkPolicy/")) await this.agent.call("remove", { id, incarnation });
-    for (const { id, incarnation } of await this.agent.call("list", {}))
-      await this.agent.call("remove", { id, incarnation });
+    await this.removeAll();
     await this.host.endSessions();
     this.host.assertEmpty();
     const names = this.network.inside(() => networkInterfaces().map(({ name }) => name));
