@@ -19,11 +19,13 @@ import { type UnionChange, generationBefore } from "./unions";
 const CELL_BYTES = CELL_WORDS * 4;
 const SLOTS = 2;
 const SELECT_CURRENT = 1;
+const SELECT_PREVIOUS = 2;
 const SELECT_PENDING = 4;
 
 export interface Selector {
   /** Slot that judges; unless `deadline`, which is CLOCK_MONOTONIC in ns, has passed. */
   current: number;
+  previous: number;
   pending: boolean;
   deadline: bigint;
 }
@@ -33,15 +35,39 @@ export function readSelector(selectors: MapHandle): Selector {
   const state = value.readUInt8(8);
   return {
     current: state & SELECT_CURRENT,
+    previous: (state & SELECT_PREVIOUS) / SELECT_PREVIOUS,
     pending: (state & SELECT_PENDING) !== 0,
     deadline: value.readBigUInt64LE(0),
   };
 }
 
-/** One write, and the whole of it in one byte. */
+/** The slot that packets are judged by at this moment. */
+export function judgingSlot({ current, previous, pending, deadline }: Selector): number {
+  return pending && process.hrtime.bigint() > deadline ? previous : current;
+}
+
+/** The whole change is in one byte. The deadline stays as it is: zero would have passed, as long as `pending` is seen. */
 export function select(selectors: MapHandle, slot: number): void {
+  writeSelector(selectors, readSelector(selectors).deadline, slot);
+}
+
+/** As select, but back to the other slot when the time is over, unless it is confirmed. */
+export function selectFor(selectors: MapHandle, slot: number, withinSeconds: number): void {
+  const previous = (slot + 1) % SLOTS;
+  const deadline = process.hrtime.bigint() + BigInt(withinSeconds) * 1_000_000_000n;
+  writeSelector(selectors, deadline, previous);
+  writeSelector(selectors, deadline, slot | (previous * SELECT_PREVIOUS) | SELECT_PENDING);
+}
+
+export function confirmSelector(selectors: MapHandle): void {
+  const { pending, current } = readSelector(selectors);
+  if (pending) select(selectors, current);
+}
+
+function writeSelector(selectors: MapHandle, deadline: bigint, state: number): void {
   const value = Buffer.alloc(16);
-  value.writeUInt8(slot, 8);
+  value.writeBigUInt64LE(deadline);
+  value.writeUInt8(state, 8);
   selectors.update(key(0), value);
 }
 
@@ -75,26 +101,39 @@ export async function prepareGeneration(preparation: Preparation): Promise<void>
   if (plane === undefined || dry) return;
   const generations = planeMap(preparation, "generations");
   const selectors = planeMap(preparation, "selectors");
-  const { current } = readSelector(selectors);
-  if (numberIn(generations, current) === BigInt(plane.number)) return;
+  const selector = readSelector(selectors);
+  const judging = judgingSlot(selector);
+  if (numberIn(generations, judging) === BigInt(plane.number)) return;
   const counters = countersOf(preparation, plane);
   const isNew = preparation.maps.get(spec.objects[0]!.maps.generations!.map)?.kept !== true;
   if (isNew) {
-    const { union } = preparation.union!();
+    const { union, withinSeconds, open } = preparation.union!();
     await zeroCounters(
       preparation.handles.keep(MapHandle.fromId(counters.mapId)),
       union.fresh,
       counters.perRule,
       preparation.report,
     );
-    await fillNew(generations, current, union, preparation.report);
+    await fillNew(generations, judging, union, preparation.report);
+    if (withinSeconds === undefined || open === undefined) return;
+    await fillNew(generations, (judging + 1) % SLOTS, open, preparation.report);
+    selectFor(selectors, judging, withinSeconds);
     return;
   }
   words.push(`switch ${spec.id} to generation ${plane.number}`);
-  const slot = (current + 1) % SLOTS;
+  const { withinSeconds } = preparation.union!();
+  const mapId = selectors.info().id;
+  const isWaiting = selector.pending && judging === selector.current;
+  // what waits goes back first, since its way back is in the slot that is to be filled
+  const from = isWaiting ? selector.previous : judging;
+  const to = (from + 1) % SLOTS;
   steps.before.push(
-    { type: "fill-generation", mapId: generations.info().id, slot, counters },
-    { type: "switch-generation", mapId: selectors.info().id, from: current, to: slot },
+    ...(isWaiting ? [{ type: "switch-generation", mapId, from: to, to: from } as const] : []),
+    { type: "fill-generation", mapId: generations.info().id, slot: to, counters },
+    {
+      ...{ type: "switch-generation", mapId, from, to },
+      ...(withinSeconds === undefined ? {} : { withinSeconds }),
+    },
   );
 }
 

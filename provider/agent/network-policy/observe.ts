@@ -8,7 +8,7 @@ import { type Actual, unlessMissing } from "../reconcile/actual";
 import type { Record } from "../records";
 import { bypass } from "./bypass";
 import { type Derived, type Holdings, type WishedPlane, derive, holdingsOf } from "./derive";
-import { numberIn, openInner, readSelector } from "./generation";
+import { judgingSlot, numberIn, openInner, readSelector } from "./generation";
 import { canonicalNetns, isGlob } from "./interfaces";
 import { type PlaneRecord, planeOf, planeRecords } from "./plane-spec";
 
@@ -140,7 +140,7 @@ export function observeGeneration({ record, maps }: Actual, status: Status): voi
     maps.get(record.spec.objects[0]!.maps[name]!.map),
   );
   if (generations === undefined || selectors === undefined) return;
-  const judging = numberIn(generations, readSelector(selectors).current);
+  const judging = numberIn(generations, judgingSlot(readSelector(selectors)));
   if (judging === BigInt(plane.number)) return;
   status.drift.push(changed("", `generation ${judging} judges in place of ${plane.number}`));
 }

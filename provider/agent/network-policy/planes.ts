@@ -44,6 +44,7 @@ import {
   planeSpec,
 } from "./plane-spec";
 import { openConnections, seed } from "./seed";
+import { emptyUnion, subjectsOf, waitingProblem } from "./waiting";
 import { type ReadBlob, type UnionChange, compileWish, dropUnion, keepUnion, loadUnion } from "./unions";
 
 /** A plane as it shall be. */
@@ -57,6 +58,8 @@ interface NextPlane {
 
 export interface PlaneChange {
   scope: Scope;
+  /** It goes back by itself after that, unless it is confirmed. */
+  withinSeconds?: number;
   next: NextPlane[];
   /** Planes whose policies contradict each other since an interface came: left as they are. */
   frozen: PlaneRecord[];
@@ -67,12 +70,6 @@ export type Scope = string[];
 
 function isWithin(scope: Scope, { netns = "" }: { netns?: string }): boolean {
   return scope.includes(netns);
-}
-
-/** Policies that a change of this Spec concerns: itself, or those that name it as a set. */
-function subjectsOf(id: string, { policies }: Holdings): Set<string> {
-  const users = [...policies].flatMap(([user, { sets }]) => (Object.values(sets).includes(id) ? [user] : []));
-  return new Set([id, ...users]);
 }
 
 /** Where its policies are, or were. */
@@ -116,6 +113,14 @@ export function planPlanes(
   );
   const next: NextPlane[] = [];
   for (const [wish, before] of matches) {
+    const waits =
+      before === null || change === null || wish.content === before.spec.plane.content
+        ? undefined
+        : waitingProblem(host, before, change.id, holdings);
+    if (waits !== undefined) {
+      problems.push(waits);
+      continue;
+    }
     try {
       next.push(nextPlaneFor(host, wish, before, holdings, { dry, read }));
     } catch (error) {
@@ -231,7 +236,9 @@ export async function preparePlanes(preparation: Preparation): Promise<void> {
     words.push(`judge ${interfaces.join(", ")} by ${policies.join(", ")} (${cells} cells)`);
   }
   if (dry) return tryPlanes(preparation, change);
-  preparation.planes = change;
+  const { record, withinSeconds } = preparation;
+  const isConfirmed = record?.specDigest === digestOf(spec) && record.unconfirmed === undefined;
+  preparation.planes = withinSeconds === undefined || isConfirmed ? change : { ...change, withinSeconds };
   if (scope.length === 0) return;
   preparation.steps.before.push({ type: "raise-planes", scope });
   preparation.steps.cleanup.push({ type: "settle-planes", scope });
@@ -269,7 +276,12 @@ async function tryPlanes(
  * Brings planes up: first those that are new or gain interfaces, then those that lose some, which change their
  * content only when they have lost them. A plane that is not wanted any more stays: settlePlanes removes it.
  */
-export async function raisePlanes(host: Host, { next }: PlaneChange, report: Report): Promise<string[]> {
+export async function raisePlanes(
+  host: Host,
+  { next: wished, withinSeconds }: PlaneChange,
+  report: Report,
+): Promise<string[]> {
+  const next = withinSeconds === undefined ? wished : wished.map((one) => inTime(host, one, withinSeconds));
   const { bytes, digest } = policyProgram();
   if (next.length > 0) await host.blobs.put({ [digest]: bytes });
   for (const netns of new Set(next.map(({ wish }) => wish.netns)))
@@ -303,6 +315,20 @@ export async function raisePlanes(host: Host, { next }: PlaneChange, report: Rep
   }
 }
 
+/** As it is brought up when it waits to be confirmed. */
+function inTime(host: Host, one: NextPlane, withinSeconds: number): NextPlane {
+  const judged = judgedInterfaces(host, one.wish.netns);
+  const isFirst = one.before === null && !one.wish.interfaces.some((name) => judged.includes(name));
+  const waiting = { withinSeconds, ...(isFirst ? { open: emptyUnion(host) } : {}) };
+  return { ...one, union: () => ({ ...one.union(), ...waiting }) };
+}
+
+function judgedInterfaces(host: Host, netns: string | undefined): string[] {
+  return planeRecords(host)
+    .filter(({ bootId, spec: { plane } }) => bootId === host.bootId && plane.netns === netns)
+    .flatMap(({ spec: { plane } }) => plane.interfaces);
+}
+
 /** For interfaces that nothing has judged so far. */
 function seedConnections(
   host: Host,
@@ -310,9 +336,7 @@ function seedConnections(
   netns: string | undefined,
   growing: NextPlane[],
 ): void {
-  const known = planeRecords(host)
-    .filter(({ bootId, spec: { plane } }) => bootId === host.bootId && plane.netns === netns)
-    .flatMap(({ spec: { plane } }) => plane.interfaces);
+  const known = judgedInterfaces(host, netns);
   const fresh = growing.filter(
     ({ wish }) => wish.netns === netns && wish.interfaces.some((name) => !known.includes(name)),
   );

@@ -30,6 +30,10 @@ export function generationBefore(union: CompiledUnion): bigint | undefined {
 export interface UnionChange {
   union: CompiledUnion;
   before: CompiledUnion | null;
+  /** It goes back by itself after that, unless it is confirmed. */
+  withinSeconds?: number;
+  /** What a plane goes back to whose interfaces nothing judged before. */
+  open?: CompiledUnion;
 }
 
 export function compileWish(

@@ -45,8 +45,8 @@ export type Action =
   | { type: "exchange-program"; place: LinkPlace; from: number; to: number }
   /** Cells of a network policy's generation, into the slot that does not judge; and fresh counters to zero. */
   | { type: "fill-generation"; mapId: number; slot: number; counters: { mapId: number; perRule: number } }
-  /** One write of a selector: slots of `generations`. */
-  | { type: "switch-generation"; mapId: number; from: number; to: number }
+  /** One write of a selector: slots of `generations`. `withinSeconds`: back by itself after that. */
+  | { type: "switch-generation"; mapId: number; from: number; to: number; withinSeconds?: number }
   /** The planes that network policies need, in these namespaces; each is a transaction of its own. */
   | { type: "raise-planes"; scope: string[] }
   /** Planes as the Records say. */

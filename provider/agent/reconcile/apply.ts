@@ -3,7 +3,7 @@
  * ready without visible effect; commit carries out actions under an intent; what is returned is read back.
  */
 import type { ApplyParams } from "../../protocol/messages";
-import { type Spec, canonicalJson, digestOf } from "../../protocol/spec";
+import { canonicalJson, digestOf } from "../../protocol/spec";
 import type { Status } from "../../protocol/status";
 import type { Host } from "../host";
 import type { UnionChange } from "../network-policy/unions";
@@ -42,7 +42,7 @@ export async function makeReady(
     if (status.drift.every(({ code }) => code === "unconfirmed"))
       return async () => restate(host, record, params, status);
   }
-  const preparation = await prepareOrFail(host, handles, spec, record, report, union);
+  const preparation = await prepareOrFail(host, handles, params, record, report, union);
   const { revision } = preparation;
   const next: Record = {
     format: RECORD_FORMAT,
@@ -131,13 +131,13 @@ function previousOf(
 async function prepareOrFail(
   host: Host,
   handles: Handles,
-  spec: Spec,
+  { spec, confirm }: ApplyParams,
   record: Record | null,
   report: Report,
   union?: () => UnionChange,
 ): Promise<Preparation> {
   const readBlob = (digest: string) => host.blobs.read(digest);
-  const derived = union === undefined ? {} : { union };
+  const derived = { ...(union === undefined ? {} : { union }), ...confirm };
   const preparation = await prepare({
     host,
     handles,

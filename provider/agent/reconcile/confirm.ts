@@ -8,6 +8,7 @@
 import { EbpfError } from "../../errors";
 import type { ConfirmParams, ConfirmResult } from "../../protocol/messages";
 import type { Host } from "../host";
+import { confirmPlanes } from "../network-policy/waiting";
 import type { Report } from "./map-contents";
 import { rollBack } from "./roll-back";
 import { isOver, stopClock } from "./unconfirmed";
@@ -26,6 +27,7 @@ export function confirm(host: Host, { id, incarnation, specDigest }: ConfirmPara
   const { unconfirmed, ...confirmed } = record;
   if (unconfirmed === undefined) return { confirmed: true };
   if (isOver(record)) return refused(`its time was over at ${unconfirmed.until}`);
+  if (record.spec.policy !== undefined || record.spec.addressSet !== undefined) confirmPlanes(host, id);
   host.records.write(confirmed);
   stopClock(record);
   return { confirmed: true };

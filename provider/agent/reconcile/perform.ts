@@ -3,7 +3,7 @@ import { LinkHandle, MapHandle, ProgramHandle } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { Hook } from "../../protocol/hooks";
 import type { Host } from "../host";
-import { fillGeneration, select } from "../network-policy/generation";
+import { fillGeneration, select, selectFor } from "../network-policy/generation";
 import { type PlaneChange, raisePlanes, settlePlanes } from "../network-policy/planes";
 import type { UnionChange } from "../network-policy/unions";
 import { hookFile } from "../hooks/registry";
@@ -98,8 +98,11 @@ export async function perform(work: Work, action: Action): Promise<void> {
     }
     case "fill-generation":
       return fillGeneration(handles, action, work.union!(), work.report);
-    case "switch-generation":
-      return select(handles.keep(MapHandle.fromId(action.mapId)), action.to);
+    case "switch-generation": {
+      const selectors = handles.keep(MapHandle.fromId(action.mapId));
+      if (action.withinSeconds === undefined) return select(selectors, action.to);
+      return selectFor(selectors, action.to, action.withinSeconds);
+    }
     case "raise-planes":
       work.notes.push(...(await raisePlanes(host, work.planes!, work.report)));
       return;

@@ -73,6 +73,8 @@ export class Preparation {
     readonly report: Report,
     /** What a plane of network policies is to judge by. */
     readonly union?: () => UnionChange,
+    /** The apply goes back by itself after that, unless it is confirmed. */
+    readonly withinSeconds?: number,
   ) {
     this.actual = record === null ? null : openActual(host, record, handles);
   }

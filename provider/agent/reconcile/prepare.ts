@@ -23,11 +23,22 @@ export interface PrepareRequest {
   readBlob: (digest: string) => Buffer;
   report: Report;
   union?: () => UnionChange;
+  withinSeconds?: number;
 }
 
 export async function prepare(request: PrepareRequest): Promise<Preparation> {
-  const { host, handles, spec, record, dry, readBlob, report, union } = request;
-  const preparation = new Preparation(host, handles, spec, record, dry, readBlob, report, union);
+  const { host, handles, spec, record, dry, readBlob, report, union, withinSeconds } = request;
+  const preparation = new Preparation(
+    host,
+    handles,
+    spec,
+    record,
+    dry,
+    readBlob,
+    report,
+    union,
+    withinSeconds,
+  );
   preparation.problems.push(...checkSpec(spec));
   if (preparation.problems.length > 0) return preparation;
   preparation.revision = Math.max(0, record?.revision ?? 0, ...host.pins.revisions(spec.id)) + 1;

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { closesEverything } from "../../bpf/support";
-import { AgentProcess } from "../support";
+import { type AgentProcess } from "../support";
 import { type Delivery, PolicyHost, setSpec, tcp } from "./support";
 
 interface Scenario {
