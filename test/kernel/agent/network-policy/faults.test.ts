@@ -75,6 +75,9 @@ const ACTIONS = [
   ...["attach-link", "store-record", "drop-link", "delete-record", "settle-planes", "drop-revisions"],
 ];
 
+/** Failing takes the way of being killed, but for what this process knows: not for every day. */
+const EFFECTS = process.env["EBPF_TEST_ALL"] ? ["kill", "error:after"] : ["kill"];
+
 describe("faults at every action of network policies", function () {
   this.timeout(300_000);
   closesEverything();
@@ -101,7 +104,7 @@ describe("faults at every action of network policies", function () {
   }
 
   for (const scenario of scenarios) {
-    for (const effect of ["kill", "error:after"]) {
+    for (const effect of EFFECTS) {
       it(`${scenario.title}: ${effect}`, async () => {
         const at = new PolicyHost(2);
         try {

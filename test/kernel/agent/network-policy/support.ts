@@ -200,6 +200,15 @@ export class PolicyNetwork {
     return this.inside(() => answers(addressOf(ipv6 ? PEER.ipv6 : PEER.ipv4, pair), port));
   }
 
+  /** TCP segments that either namespace sent again. */
+  retransmitted(): number {
+    const show = () => execFileSync("nstat", ["-aszj", "TcpRetransSegs"], { encoding: "utf8" });
+    const figures = [this.inside(show), this.outside(show)].map(
+      (text) => (JSON.parse(text) as { kernel: { TcpRetransSegs: number } }).kernel.TcpRetransSegs,
+    );
+    return figures[0]! + figures[1]!;
+  }
+
   remove(): void {
     this.peer.remove();
     this.host.remove();
