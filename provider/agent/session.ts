@@ -224,6 +224,16 @@ function alone<T>(
   { signal, progress }: CallContext,
   work: (held: Held, report: Report) => Promise<T> | T,
 ): Promise<T> {
+  if (isDerived(id)) {
+    throw new EbpfError(
+      "invalid",
+      `${verb} ${id}: it is derived from network policies`,
+      {},
+      {
+        remedy: "change the policies that it follows from",
+      },
+    );
+  }
   host.prepare();
   const report: Report = (message, done, total) => {
     progress({ id, message, done, total });

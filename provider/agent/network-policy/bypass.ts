@@ -5,7 +5,7 @@
  * priority counts. An XDP program ahead of tc counts if it may redirect; what it drops or bounces never enters.
  */
 import { spawnSync } from "node:child_process";
-import { ProgramHandle, queryTcx, queryXdp } from "../../bpf";
+import { MapHandle, ProgramHandle, queryTcx, queryXdp } from "../../bpf";
 import type { InterfaceTarget } from "../../protocol/hooks";
 import type { Status } from "../../protocol/status";
 import type { Host } from "../host";
@@ -66,12 +66,22 @@ function xdpBeside(ifindex: number, own: number): number[] {
   return Object.values(queryXdp(ifindex).programIds).filter((id) => id !== own);
 }
 
+/** AF_XDP: such sockets take packets past the kernel. */
+function feedsSockets(program: ProgramHandle): boolean {
+  return program.info().mapIds.some((id) => {
+    const map = unlessMissing(() => MapHandle.fromId(id));
+    const feeds = map?.info().type === "xskmap";
+    map?.close();
+    return feeds;
+  });
+}
+
 function xdpRedirecting(ifindex: number): number[] {
   return Object.values(queryXdp(ifindex).programIds).filter((id) => {
     const program = unlessMissing(() => ProgramHandle.fromId(id));
     if (program === null) return false;
     try {
-      return redirects(program);
+      return redirects(program) || feedsSockets(program);
     } finally {
       program.close();
     }

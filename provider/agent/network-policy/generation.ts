@@ -99,6 +99,7 @@ export async function prepareGeneration(preparation: Preparation): Promise<void>
   const { spec, steps, words, dry } = preparation;
   const plane = planeOf(spec);
   if (plane === undefined || dry) return;
+  carryCounters(preparation, plane);
   const generations = planeMap(preparation, "generations");
   const selectors = planeMap(preparation, "selectors");
   const selector = readSelector(selectors);
@@ -135,6 +136,34 @@ export async function prepareGeneration(preparation: Preparation): Promise<void>
       ...(withinSeconds === undefined ? {} : { withinSeconds }),
     },
   );
+}
+
+/** From counters for each CPU to sharded ones: what was counted goes on in the first shard. */
+function carryCounters({ record, actual, maps }: Preparation, plane: PlanePart): void {
+  const old = actual?.maps.get("rule_counters");
+  if (!plane.sharded || old === undefined || planeOf(record!.spec)?.sharded !== false) return;
+  const { handle: shards } = maps.get("rule_shards")!;
+  const perRule = shards.info().maxEntries / plane.counters;
+  for (const { keys, values, count } of old.records()) {
+    for (let row = 0; row < count; row++) {
+      const perCpu = values.subarray(row * old.valueBytes, (row + 1) * old.valueBytes);
+      const [packets, bytes] = [0, 8].map((at) => sumOf(perCpu, at));
+      if (packets === 0n) continue;
+      const counter = Buffer.alloc(COUNTER_BYTES);
+      counter.writeBigUInt64LE(packets!, 0);
+      counter.writeBigUInt64LE(bytes!, 8);
+      shards.update(key(keys.readUInt32LE(4 * row) * perRule), counter);
+    }
+  }
+}
+
+/** struct counter of network-policy.h */
+const COUNTER_BYTES = 16;
+
+function sumOf(perCpu: Buffer, offset: number): bigint {
+  let sum = 0n;
+  for (let at = offset; at < perCpu.length; at += COUNTER_BYTES) sum += perCpu.readBigUInt64LE(at);
+  return sum;
 }
 
 /** Where fresh slots are zeroed: maps that stay; new ones are zero. */

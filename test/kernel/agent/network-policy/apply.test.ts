@@ -103,6 +103,34 @@ describe("network policies on a host", function () {
     assert.ok(at.hits().slice(0, 3).includes(2));
   });
 
+  it("gives more rules more counters, and those that were there keep what they counted", async () => {
+    const first = { name: "a https", ports: tcp(443) };
+    const more = (count: number) =>
+      Array.from({ length: count }, (_, index) => ({
+        name: `b ${index}`,
+        from: [{ cidr: `192.0.${index >> 8}.${index & 255}/32` }],
+      }));
+    await at.apply(at.policy("web", { ingress: [first] }));
+    for (let i = 0; i < 3; i++) assert.ok(at.network.enters(443));
+    await at.apply(at.policy("web", { ingress: [first, ...more(400)] }));
+    assert.equal(at.hits().length, 512);
+    assert.deepEqual(
+      at.hits().filter((hits) => hits > 0),
+      [6],
+    );
+    await at.apply(at.policy("web", { ingress: [first, ...more(5_000)] }));
+    assert.deepEqual(
+      at.shardHits().filter((hits) => hits > 0),
+      [6],
+    );
+    assert.ok(at.network.enters(443));
+    assert.deepEqual(
+      at.shardHits().filter((hits) => hits > 0),
+      [8],
+    );
+    assert.deepEqual(await at.agent.drift(at.policy("web", {}).spec.id), []);
+  });
+
   it("follows a set that is updated on its own, and keeps it while a policy names it", async () => {
     const offices = setSpec("offices", ["10.98.0.0/24"], "demo/other");
     const web = at.policy("web", {

@@ -124,6 +124,26 @@ export class PolicyHost {
     );
   }
 
+  /** The same where the counters are sharded. */
+  shardHits(shards = 8): number[] {
+    const pin = this.planePins("maps").find((path) => path.endsWith("/rule_shards"))!;
+    const shown = execFileSync(
+      "bpftool",
+      ["-j", "map", "dump", "pinned", `${this.host.roots.bpffs}/${pin}`],
+      {
+        encoding: "utf8",
+        maxBuffer: 2 ** 26,
+      },
+    );
+    const rows = JSON.parse(shown) as { value: string[] }[];
+    const hits: number[] = [];
+    rows.forEach(({ value }, index) => {
+      const slot = Math.floor(index / shards);
+      hits[slot] = (hits[slot] ?? 0) + Number(Buffer.from(value.slice(0, 8).map(Number)).readBigUInt64LE());
+    });
+    return hits;
+  }
+
   /** Policies first, since they refer to sets. */
   async removeAll(): Promise<void> {
     const all = (await this.agent.call("list", {})).reverse();
