@@ -12,6 +12,8 @@ import { carried, Vm } from "./machine/vm";
 
 const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
 const unit = "pulumi-ebpf-restore.service";
+/** Memory of a map that stands out from all else that a cgroup is charged for. */
+const largeBytes = 32 << 20;
 
 describe("Given a virtual machine with systemd and an ebpf.Host", function () {
   this.timeout(900_000);
@@ -20,7 +22,10 @@ describe("Given a virtual machine with systemd and an ebpf.Host", function () {
 
   before(async () => {
     vm = await Vm.boot("6.12", { init: "systemd" });
-    const program = filterProgram({ ports: [9001] })
+    const more = `
+const shape = { type: "array", key: "u32", value: "u64", maxEntries: ${largeBytes / 8} } as const;
+new ebpf.Map("large", { connection: host.connection, ...shape });`;
+    const program = filterProgram({ ports: [9001], more })
       .replace("const filter =", 'const host = new ebpf.Host("vm", { connection });\nconst filter =')
       .replace("  connection,", "  connection: host.connection,");
     const config = { connection: vm.host().connection, source: fixture };
@@ -41,6 +46,19 @@ describe("Given a virtual machine with systemd and an ebpf.Host", function () {
     assert.ok(sent > 0);
   }
 
+  /** Of memory.stat: kernel memory in whole pages, which the map's values are. It is told for a cgroup and all below. */
+  async function chargedTo(cgroup: string): Promise<number> {
+    const file = `/sys/fs/cgroup/${cgroup}/memory.stat`;
+    const { stdout } = await vm.host().exec(["sh", "-c", 'grep "^vmalloc " $0 || echo vmalloc 0', file]);
+    return Number(stdout.split(" ")[1]);
+  }
+
+  async function assertOwnCgroupPays(): Promise<void> {
+    assert.ok((await chargedTo("pulumi-ebpf")) >= largeBytes);
+    for (const slice of ["system.slice", "user.slice"])
+      assert.ok((await chargedTo(slice)) < largeBytes, slice);
+  }
+
   it("when brought up, then a systemd unit is there for the next boot", async function () {
     const plugin = await useCommandPlugin(project);
     this.test!.title += ` (@pulumi/command with ${plugin})`;
@@ -48,6 +66,10 @@ describe("Given a virtual machine with systemd and an ebpf.Host", function () {
     const { stdout } = await vm.host().exec(["systemctl", "is-enabled", unit]);
     assert.equal(stdout.trim(), "enabled");
     await refusesPackets();
+  });
+
+  it("then the memory of maps is charged to the agent's own cgroup, not to the session that made them", async () => {
+    await assertOwnCgroupPays();
   });
 
   it("when the machine reboots, then all is back by itself, once its interface is", async () => {
@@ -61,6 +83,7 @@ describe("Given a virtual machine with systemd and an ebpf.Host", function () {
     await refusesPackets();
     const { stdout } = await vm.host().exec(["systemctl", "show", "--property=Result", unit]);
     assert.match(stdout, /Result=/);
+    await assertOwnCgroupPays();
     const args = ["--refresh", "--expect-no-changes"];
     const { code, stdout: text } = await project.preview({ args, check: false, timeoutSeconds: 600 });
     assert.equal(code, 0, text);
