@@ -185,6 +185,7 @@ export function agentBundle({ state }: Roots): string {
     entryPoints: [path.join(__dirname, "../../../provider/agent/main.ts")],
     bundle: true,
     platform: "node",
+    target: "node18",
     external: ["koffi"],
     logLevel: "silent",
     write: false,
