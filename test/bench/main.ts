@@ -15,6 +15,9 @@ import { deployment } from "./rows/deployment.js";
 import { entries } from "./rows/entries.js";
 import { fleet200 } from "./rows/fleet-200.js";
 import { hosts } from "./rows/hosts.js";
+import { policyFilter } from "./rows/policy-filter.js";
+import { policyGrowth } from "./rows/policy-growth.js";
+import { policyMemory } from "./rows/policy-memory.js";
 import { provider } from "./rows/provider.js";
 import { session } from "./rows/session.js";
 import { swap } from "./rows/swap.js";
@@ -23,6 +26,7 @@ import { swap } from "./rows/swap.js";
 const suites: Record<string, RowGroup[]> = {
   latest: [session, entries, swap, hosts, deployment],
   provider: [provider, fleet200],
+  "network-policy": [policyMemory, policyGrowth, policyFilter],
 };
 const namesOf = (groups: RowGroup[]): string[] => groups.flatMap((group) => group.names);
 

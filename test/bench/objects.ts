@@ -5,7 +5,7 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { run } from "../support/command.js";
 
 const sources = resolve(__dirname, "native");
@@ -25,15 +25,15 @@ export async function inDirectory<T>(use: (directory: string) => Promise<T>): Pr
 
 /** Compiles native/<name>.bpf.c; answers the path of the object. */
 export async function compileObject(
-  name: "filter" | "rejected",
+  name: "filter" | "rejected" | "network-policy/write" | "network-policy/lpm",
   directory: string,
-  as = name as string,
-  defines: string[] = [],
+  as = basename(name),
+  options: string[] = [],
 ): Promise<string> {
   const object = join(directory, `${as}.o`);
   const headers = `/usr/include/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
   const flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v2", `-I${headers}`];
-  await run(["clang", ...flags, ...defines, "-c", join(sources, `${name}.bpf.c`), "-o", object]);
+  await run(["clang", ...flags, ...options, "-c", join(sources, `${name}.bpf.c`), "-o", object]);
   return object;
 }
 

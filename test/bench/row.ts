@@ -26,7 +26,7 @@ export interface Row {
   /** One value per pair. */
   ours: number[];
   baseline: number[];
-  unit: "s" | "ms" | "MB" | "packets";
+  unit: "s" | "ms" | "ns" | "MB" | "packets";
   goal: Goal;
   /** What the two columns hold, in a few words. */
   compares: string;
@@ -60,6 +60,14 @@ export function atMostMore(limit: number, unit: Row["unit"]): Goal {
   return {
     text: `<= ${limit} ${unit} more`,
     holds: (ours, baseline) => median(ours) - median(baseline) <= limit,
+  };
+}
+
+/** Medians: ours is at most `limit`, and at most `share` of the baseline. */
+export function atMostAndShare(limit: number, unit: Row["unit"], share: number): Goal {
+  return {
+    text: `<= ${limit} ${unit}, ratio <= ${share}`,
+    holds: (ours, baseline) => median(ours) <= limit && ratio(ours, baseline) <= share,
   };
 }
 

@@ -42,6 +42,8 @@ export interface Settings {
   /** 1 (default): `judge` reads the verdict. */
   explain?: number;
   clock_jiffies?: number;
+  /** 1: no connections. */
+  stateless?: number;
   /** In ns, in the order of enum timeout. */
   timeouts?: bigint[];
 }
@@ -77,8 +79,9 @@ export class DataPlane implements Disposable {
     using object = BpfObject.open(bytes, { name: "policy" });
     const { timeouts = [], ...values } = { explain: 1, ...settings };
     setGlobals(object, bytes, { ...values, timeouts });
-    object.map("rule_counters").setMaxEntries(rules);
-    object.map("rule_shards").setMaxEntries(rules * Math.max(1, settings.counter_shards ?? 0));
+    const shards = settings.counter_shards ?? 0;
+    object.map("rule_counters").setMaxEntries(shards === 0 ? rules : 1);
+    object.map("rule_shards").setMaxEntries(Math.max(1, rules * shards));
     if (flows !== null) for (const table of TABLES) object.map(table).setMaxEntries(flows);
     for (const [name, map] of Object.entries(shared)) object.map(name).reuse(map);
     object.load();
@@ -97,10 +100,11 @@ export class DataPlane implements Disposable {
     this.select(this.slot);
   }
 
-  fill(slot: number, { cells }: Generation): void {
+  /** @param spare cells to come, as the agent leaves them */
+  fill(slot: number, { cells }: Generation, spare = 0): void {
     const count = cells.length / CELL_WORDS;
     using inner = MapHandle.create({
-      ...{ type: "array", name: "cells", keySize: 4, valueSize: 64, maxEntries: count },
+      ...{ type: "array", name: "cells", keySize: 4, valueSize: 64, maxEntries: count + spare },
       flags: MapCreateFlag.BPF_F_INNER_MAP,
     });
     const keys = Buffer.from(Uint32Array.from({ length: count }, (_, index) => index).buffer);
@@ -152,6 +156,22 @@ export class DataPlane implements Disposable {
     let packets = 0n;
     for (let at = 0; at < values.length; at += 16) packets += values.readBigUInt64LE(at);
     return packets;
+  }
+
+  /** Bytes as the kernel counts them, of `generations` with its two arrays; and what one CPU more would take. */
+  memory(except: readonly string[]): { bytes: number; eachCpu: number } {
+    const sum = { bytes: 0, eachCpu: 0 };
+    for (const [name, map] of this.maps) {
+      if (except.includes(name)) continue;
+      sum.bytes += map.memlockBytes();
+      const { maxEntries, valueSize } = map.info();
+      if (map.perCpu) sum.eachCpu += maxEntries * Math.ceil(valueSize / 8) * 8;
+    }
+    for (const slot of [0, 1]) {
+      using inner = MapHandle.fromId(this.map("generations").lookup(u32(slot))!.readUInt32LE());
+      sum.bytes += inner.memlockBytes();
+    }
+    return sum;
   }
 
   flows(table: "half_open" | "established"): number {

@@ -157,7 +157,7 @@ static __noinline int judge_packet(void *cells, struct scratch *scratch)
 	if (packet->fragment == FRAGMENT_LATER) {
 		if (follows_first_fragment(scratch))
 			return 0;
-	} else if (packet->flags & PACKET_TRACKED) {
+	} else if (!stateless && packet->flags & PACKET_TRACKED) {
 		high = flow_key_of(packet, &key);
 		flow = bpf_map_lookup_elem(&established, &key);
 		answered = !!flow;
@@ -213,7 +213,7 @@ static __noinline int judge_packet(void *cells, struct scratch *scratch)
 		}
 		return 0;
 	}
-	if (!verdict->pass || !(packet->flags & PACKET_TRACKED) ||
+	if (stateless || !verdict->pass || !(packet->flags & PACKET_TRACKED) ||
 	    packet->flags & (PACKET_ERROR | PACKET_NEVER_OPENS))
 		return 0;
 	if (flow && side == SIDE_ORIGINAL) {

@@ -19,6 +19,8 @@ const volatile __u32 counter_shards = 0;
 const volatile __u32 sample_rate = 0;
 /* the verdict goes to `explained`, too: for test-runs */
 const volatile __u8 explain = 0;
+/* connections are neither looked up nor opened: each packet is judged by the rules alone */
+const volatile __u8 stateless = 0;
 /* ticks are jiffies, which cost less to read than nanoseconds; `timeouts` are in ticks */
 const volatile __u8 clock_jiffies = 0;
 const volatile __u64 timeouts[TIMEOUTS] = {

@@ -1,0 +1,95 @@
+/**
+ * Planes that judge by a workload: the program as it ships, and its variant with LPM maps.
+ *
+ * Owns: set-up of both, flows in their tables. Does not own: rules (workloads.ts), time (test-run.ts).
+ */
+import { compile, type Generation } from "../../../provider/network-policy/compile.js";
+import { DataPlane } from "../../support/data-plane.js";
+import { compileObject } from "../objects.js";
+import { fillNetworks } from "./lpm.js";
+import { type Hook, type Mode, PacketWriter } from "./test-run.js";
+import { policiesOf, type Shape, type Workload } from "./workloads.js";
+
+/** As the agent has it: counters of each CPU up to here, of eight shards above. */
+const MOST_PER_CPU = 4096;
+const FLOWS = 16_384;
+/** Entries of each table of connections. */
+const TABLE = 65_536;
+const PACKETS = 200_000;
+
+export type Variant = "ships" | "lpm";
+/** What a packet meets. */
+export type Path = "stateless" | "denied" | "tracked" | "new";
+
+export interface Objects {
+  write: string;
+  lpm: string;
+}
+
+export async function compileObjects(directory: string): Promise<Objects> {
+  const module = "provider/modules/network-policy";
+  return {
+    write: await compileObject("network-policy/write", directory),
+    lpm: await compileObject("network-policy/lpm", directory, "lpm", [`-I${module}`]),
+  };
+}
+
+let number = 0n;
+
+export function generationOf(workload: Workload, shape: Shape): Generation {
+  return compile(policiesOf(workload, shape), { number: ++number });
+}
+
+/** One path through one variant of the program, under one workload. */
+export class Plane implements Disposable {
+  readonly data: DataPlane;
+  private readonly writers: PacketWriter[] = [];
+  private readonly timed: PacketWriter;
+
+  constructor(
+    private readonly objects: Objects,
+    variant: Variant,
+    private readonly workload: Workload,
+    path: Path,
+    generation: Generation,
+  ) {
+    const rules = generation.rules.length;
+    const settings = {
+      explain: 0,
+      stateless: path === "stateless" ? 1 : 0,
+      counter_shards: rules > MOST_PER_CPU ? 8 : 0,
+    };
+    const object = variant === "lpm" ? { object: objects.lpm } : {};
+    this.data = new DataPlane(settings, { rules, flows: TABLE, ...object });
+    this.data.install(generation);
+    if (variant === "lpm") fillNetworks(this.data, workload, generation);
+    if (path === "tracked") {
+      this.writer("tc", "judge_ingress", "opening").send(FLOWS);
+      this.writer("tc", "judge_egress", "answers").send(FLOWS);
+      this.timed = this.writer("tc", "judge_ingress", "flows");
+    } else if (path === "stateless") this.timed = this.writer("xdp", "judge_xdp", "random");
+    else this.timed = this.writer("tc", "judge_ingress", path === "new" ? "fresh" : "random");
+    this.time();
+  }
+
+  /** Nanoseconds a packet. */
+  time(): number {
+    return this.timed.time(PACKETS);
+  }
+
+  private writer(
+    hook: Hook,
+    entrypoint: "judge_ingress" | "judge_egress" | "judge_xdp",
+    mode: Mode,
+  ): PacketWriter {
+    const packets = { workload: this.workload, mode, flows: FLOWS };
+    const writer = new PacketWriter(this.objects.write, hook, packets, this.data.program(entrypoint));
+    this.writers.push(writer);
+    return writer;
+  }
+
+  [Symbol.dispose](): void {
+    for (const writer of this.writers) writer[Symbol.dispose]();
+    this.data[Symbol.dispose]();
+  }
+}
