@@ -18,6 +18,8 @@ export class Host {
   readonly references: ReferenceIndex;
   /** Another one after each boot; kernel ids and pins belong to one boot. */
   readonly bootId = fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  /** SSH_CONNECTION of the login that this session serves; undefined: it serves nobody, as at boot. */
+  sshConnection: string | undefined;
   /** `uname -r`. */
   readonly kernel = os.release();
 

@@ -4,10 +4,11 @@ import type { PlanParams, PlanResult } from "../protocol/messages";
 import { digestOf } from "../protocol/spec";
 import { explain } from "./explain";
 import type { Host } from "./host";
+import type { GuardContext } from "./network-policy/guard";
 import { withHandles } from "./reconcile/handles";
 import { prepare } from "./reconcile/prepare";
 
-export function plan(host: Host, { spec, blobs }: PlanParams): Promise<PlanResult> {
+export function plan(host: Host, { spec, blobs }: PlanParams, guard?: GuardContext): Promise<PlanResult> {
   for (const [digest, bytes] of Object.entries(blobs)) {
     const actual = digestOf(bytes);
     if (actual !== digest) {
@@ -31,6 +32,7 @@ export function plan(host: Host, { spec, blobs }: PlanParams): Promise<PlanResul
       dry: true,
       readBlob,
       report: () => undefined,
+      guard,
     });
     const programs: PlanResult["programs"] = {};
     for (const [name, { handle }] of preparation.programs) {

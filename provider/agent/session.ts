@@ -22,6 +22,7 @@ import type { Host } from "./host";
 import { bundleDigest } from "./layout";
 import type { Held } from "./lock";
 import { isDerived } from "./network-policy/derived";
+import type { GuardContext } from "./network-policy/guard";
 import { plan } from "./plan";
 import { probe } from "./probe";
 import { readEntries } from "./queries/entries";
@@ -54,14 +55,13 @@ export interface Session {
 }
 
 export function openSession(host: Host): Session {
-  let sshConnection = "";
   const handlers: Handlers = {
     hello: (params) => {
-      sshConnection = params.sshConnection ?? "";
+      host.sshConnection = params.sshConnection ?? "";
       return hello(host, params.protocol);
     },
-    "session.flow": () => sshFlow(sshConnection),
-    plan: (params) => plan(host, params),
+    "session.flow": () => sshFlow(host.sshConnection ?? ""),
+    plan: (params) => plan(host, params, guardContext(host, params)),
     apply: (params, context) => applyAlone(host, params, context),
     confirm: (params, context) => alone(host, "apply", params.id, context, () => confirm(host, params)),
     observe: ({ id }) => observe(host, id),
@@ -150,7 +150,8 @@ function applyAlone(
   const { id } = params.spec;
   return alone(host, verb, id, context, async (held, report) => {
     const before = host.records.read(id);
-    const status = await apply(host, params, report);
+    const guard = verb === "apply" ? guardContext(host, params) : undefined;
+    const status = await apply(host, params, report, guard);
     const after = host.records.read(id);
     if (before === null || after === null || before.appliedAt !== after.appliedAt)
       host.references.update(id, after, held.sequence);
@@ -159,6 +160,16 @@ function applyAlone(
     if (before !== null && before.specDigest !== status.specDigest) collectBlobs(host);
     return status;
   });
+}
+
+/** An operator's own change must not cut the operator off. */
+function guardContext(
+  { sshConnection }: Host,
+  { spec, confirm }: Pick<ApplyParams, "spec" | "confirm">,
+): GuardContext | undefined {
+  const { policy, addressSet } = spec;
+  if (sshConnection === undefined || (policy ?? addressSet) === undefined) return undefined;
+  return { flow: sshFlow(sshConnection), confirm: confirm !== undefined };
 }
 
 function removeAlone(host: Host, params: RemoveParams, context: CallContext) {

@@ -170,7 +170,9 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const { checked, sources } = complete;
     const blame = (error: EbpfError) => definition.blame?.(error, checked);
     const spec = definition.compile(checked);
-    const { problems: failures } = await planner.plan(reach(checked.connection), spec, sources, blame, call);
+    const { problems: failures } = await planner.plan(reach(checked.connection), spec, sources, blame, call, {
+      confirm: checked.confirm,
+    });
     return { inputs, failures };
   }
 

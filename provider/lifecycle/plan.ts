@@ -8,6 +8,7 @@ import { EbpfError, type Problem } from "../errors";
 import type { PlanResult } from "../protocol/messages";
 import { digestOf, type Spec } from "../protocol/spec";
 import { parseSpecId } from "../protocol/spec-id";
+import type { Confirm } from "../resources/confirm";
 import type { Source } from "../sources/source";
 import { type Connection, hostLabel } from "../transport/connection";
 import type { AgentSession, OpenSession } from "../transport/session";
@@ -25,11 +26,17 @@ export interface Planner {
     sources: Source[],
     blame: (error: EbpfError) => string | undefined,
     call: Call,
-    /** In place of the host, in what is reported. */
-    place?: string,
+    options?: PlanOptions,
   ): Promise<PlanOutcome>;
   /** `uname -r`; undefined where the host could not be asked, which is reported once. */
   kernelOf(connection: Connection, call: Call): Promise<string | undefined>;
+}
+
+export interface PlanOptions {
+  /** In place of the host, in what is reported. */
+  place?: string;
+  /** Of the inputs. */
+  confirm?: Confirm | undefined;
 }
 
 export interface PlanOutcome {
@@ -73,17 +80,24 @@ export function createPlanner(openSession: OpenSession): Planner {
   return {
     kernelOf: async (connection, call) => (await reach(connection, call))?.hello.kernel,
 
-    async plan(connection, spec, sources, blame, call, where = hostLabel(connection)) {
+    async plan(
+      connection,
+      spec,
+      sources,
+      blame,
+      call,
+      { place: where = hostLabel(connection), confirm } = {},
+    ) {
       const { report } = call;
       const host = hostLabel(connection);
       const session = await reach(connection, call);
       if (session === undefined) return { problems: [] };
 
       const place = { host, kernel: session.hello.kernel };
-      const key = `${host} ${session.hello.kernel} ${digestOf(spec)}`;
+      const key = `${host} ${session.hello.kernel} ${digestOf(spec)} ${confirm !== undefined}`;
       let planning = results.get(key);
       const first = planning === undefined;
-      if (planning === undefined) results.set(key, (planning = ask(session, spec, sources)));
+      if (planning === undefined) results.set(key, (planning = ask(session, spec, sources, confirm)));
       const result = await planning.catch((thrown: unknown) => {
         const error = EbpfError.from(thrown);
         results.delete(key);
@@ -112,9 +126,14 @@ export function createPlanner(openSession: OpenSession): Planner {
   };
 }
 
-async function ask(session: AgentSession, spec: Spec, sources: Source[]): Promise<PlanResult> {
+async function ask(
+  session: AgentSession,
+  spec: Spec,
+  sources: Source[],
+  confirm: Confirm | undefined,
+): Promise<PlanResult> {
   const held = blobsOf(sources);
   const missing = await session.call("blob.has", { digests: [...held.keys()] });
   const blobs = Object.fromEntries(missing.map((digest) => [digest, held.get(digest)!]));
-  return session.call("plan", { spec, blobs });
+  return session.call("plan", { spec, blobs, ...(confirm === undefined ? {} : { confirm }) });
 }

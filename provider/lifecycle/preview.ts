@@ -42,7 +42,9 @@ export async function previewOutputs(
     const sources = await openSources(definition.sources(checked));
     verifyUnchanged(spec, sources);
     const blame = (error: EbpfError) => definition.blame?.(error, checked);
-    const outcome = await planner.plan(reach(checked.connection), spec, sources, blame, call);
+    const outcome = await planner.plan(reach(checked.connection), spec, sources, blame, call, {
+      confirm: checked.confirm,
+    });
     if (outcome.problems.length > 0) {
       throw invalid(`apply ${definition.kind} ${parseSpecId(checked.specId).name}`, outcome.problems);
     }

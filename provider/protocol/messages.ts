@@ -103,6 +103,8 @@ export interface PlanParams {
   spec: Spec;
   /** Objects that the host does not hold yet; nothing of them is stored. */
   blobs: Record<string, Uint8Array>;
+  /** As of the apply that may follow: what can go back may be bolder. */
+  confirm?: ApplyParams["confirm"];
 }
 
 export interface PlanResult {

@@ -30,6 +30,7 @@ import { recover } from "../reconcile/transaction";
 import { addressesOf, canonicalNetns } from "./interfaces";
 import { type Change, type Derived, type Holdings, type WishedPlane, derive, holdingsOf } from "./derive";
 import { DERIVED_INCARNATION, isDerived } from "./derived";
+import { guard } from "./guard";
 import { nextGeneration, nextPlane } from "./numbers";
 import { policyProgram } from "./program";
 import {
@@ -230,6 +231,8 @@ export async function preparePlanes(preparation: Preparation): Promise<void> {
   const scope = scopeOf(host, own);
   const change = planPlanes(host, own, scope, { dry, read: readBlob, problems });
   if (problems.length > 0) return;
+  problems.push(...guardPlanes(preparation, change));
+  if (problems.length > 0) return;
   for (const { spec: plane, before } of change.next) {
     if (before !== null && before.spec.plane.number === plane.plane.number) continue;
     const { interfaces, policies, cells } = plane.plane;
@@ -242,6 +245,18 @@ export async function preparePlanes(preparation: Preparation): Promise<void> {
   if (scope.length === 0) return;
   preparation.steps.before.push({ type: "raise-planes", scope });
   preparation.steps.cleanup.push({ type: "settle-planes", scope });
+}
+
+/** Those that judge by other rules than before, and those of the policy itself, which may say more than rules. */
+function guardPlanes({ host, spec, guard: context }: Preparation, { next }: PlaneChange): EbpfError[] {
+  if (context === undefined) return [];
+  const { policies } = holdingsOf(host, { id: spec.id, spec });
+  return next
+    .filter(
+      ({ wish, before, spec: { plane } }) =>
+        before?.spec.plane.number !== plane.number || wish.policies.includes(spec.id),
+    )
+    .flatMap(({ wish, union }) => guard({ subject: spec.id, policies, wish, union: union().union }, context));
 }
 
 /** For a policy's removal. Fails where those that stay cannot be judged without it. */

@@ -49,6 +49,8 @@ export class Rehearsal implements Disposable {
     object.map(".rodata").setInitialValue(offset, Buffer.from(on, "base64"));
     for (const name of CONNECTION_MAPS) object.map(name).setMaxEntries(FLOWS);
     object.map("events").setMaxEntries(4096);
+    // the verifier takes most of the time
+    for (const program of object.programs()) program.setAutoload(program.name !== "judge_xdp");
     object.load();
     for (const direction of ["ingress", "egress"] as const)
       this.programs.set(direction, object.program(`judge_${direction}`).handle());

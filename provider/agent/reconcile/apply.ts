@@ -6,6 +6,7 @@ import type { ApplyParams } from "../../protocol/messages";
 import { canonicalJson, digestOf } from "../../protocol/spec";
 import type { Status } from "../../protocol/status";
 import type { Host } from "../host";
+import type { GuardContext } from "../network-policy/guard";
 import type { UnionChange } from "../network-policy/unions";
 import { RECORD_FORMAT, type Record } from "../records";
 import type { Action } from "./actions";
@@ -20,8 +21,13 @@ import { transact } from "./transaction";
 import { markOf, startClock, timerFor } from "./unconfirmed";
 
 /** The caller holds the host's lock, and recovered what the Spec's last verb may have left. */
-export function apply(host: Host, params: ApplyParams, report: Report): Promise<Status> {
-  return withHandles(async (handles) => (await makeReady(host, handles, params, report))());
+export function apply(
+  host: Host,
+  params: ApplyParams,
+  report: Report,
+  guard?: GuardContext,
+): Promise<Status> {
+  return withHandles(async (handles) => (await makeReady(host, handles, params, report, undefined, guard))());
 }
 
 export type Commit = () => Promise<Status>;
@@ -33,6 +39,7 @@ export async function makeReady(
   params: ApplyParams,
   report: Report,
   union?: () => UnionChange,
+  guard?: GuardContext,
 ): Promise<Commit> {
   const { spec, inputs, incarnation } = params;
   const record = host.records.read(spec.id);
@@ -42,7 +49,7 @@ export async function makeReady(
     if (status.drift.every(({ code }) => code === "unconfirmed"))
       return async () => restate(host, record, params, status);
   }
-  const preparation = await prepareOrFail(host, handles, params, record, report, union);
+  const preparation = await prepareOrFail(host, handles, params, record, report, union, guard);
   const { revision } = preparation;
   const next: Record = {
     format: RECORD_FORMAT,
@@ -135,6 +142,7 @@ async function prepareOrFail(
   record: Record | null,
   report: Report,
   union?: () => UnionChange,
+  guard?: GuardContext,
 ): Promise<Preparation> {
   const readBlob = (digest: string) => host.blobs.read(digest);
   const derived = { ...(union === undefined ? {} : { union }), ...confirm };
@@ -146,6 +154,7 @@ async function prepareOrFail(
     dry: false,
     readBlob,
     report,
+    guard,
     ...derived,
   });
   const [first, ...others] = preparation.problems;

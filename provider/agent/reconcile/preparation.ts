@@ -7,6 +7,7 @@ import { EbpfError } from "../../errors";
 import type { PlanNote } from "../../protocol/messages";
 import type { MapRef, ProgramRef, Spec } from "../../protocol/spec";
 import type { Host } from "../host";
+import type { GuardContext } from "../network-policy/guard";
 import type { PlaneChange } from "../network-policy/planes";
 import type { UnionChange } from "../network-policy/unions";
 import type { MapRecord, ProgramRecord, Record } from "../records";
@@ -75,6 +76,8 @@ export class Preparation {
     readonly union?: () => UnionChange,
     /** The apply goes back by itself after that, unless it is confirmed. */
     readonly withinSeconds?: number,
+    /** Absent: nobody's way in is at stake, as at boot. */
+    readonly guard?: GuardContext,
   ) {
     this.actual = record === null ? null : openActual(host, record, handles);
   }

@@ -2,6 +2,7 @@
 import type { Spec } from "../../protocol/spec";
 import type { Host } from "../host";
 import { prepareGeneration } from "../network-policy/generation";
+import type { GuardContext } from "../network-policy/guard";
 import { preparePlanes } from "../network-policy/planes";
 import type { UnionChange } from "../network-policy/unions";
 import type { Record } from "../records";
@@ -24,10 +25,11 @@ export interface PrepareRequest {
   report: Report;
   union?: () => UnionChange;
   withinSeconds?: number;
+  guard?: GuardContext | undefined;
 }
 
 export async function prepare(request: PrepareRequest): Promise<Preparation> {
-  const { host, handles, spec, record, dry, readBlob, report, union, withinSeconds } = request;
+  const { host, handles, spec, record, dry, readBlob, report, union, withinSeconds, guard } = request;
   const preparation = new Preparation(
     host,
     handles,
@@ -38,6 +40,7 @@ export async function prepare(request: PrepareRequest): Promise<Preparation> {
     report,
     union,
     withinSeconds,
+    guard,
   );
   preparation.problems.push(...checkSpec(spec));
   if (preparation.problems.length > 0) return preparation;

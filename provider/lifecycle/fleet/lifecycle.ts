@@ -52,7 +52,10 @@ export class FleetLifecycle {
     const blame = (error: EbpfError) => definition.blame?.(error, checked as CommonInputs);
     const members = membersOf(checked.hosts);
     const { planner, reach } = this.tools;
-    const outcome = await planFleet(planner, members, reach, spec, sources, blame, call, SAMPLE);
+    const outcome = await planFleet(planner, members, reach, spec, sources, blame, call, {
+      confirm: checked.confirm,
+      most: SAMPLE,
+    });
     return { inputs, failures: outcome.problems };
   }
 
@@ -83,8 +86,8 @@ export class FleetLifecycle {
     const { hosts } = news as unknown as FleetInputs;
     const ofFleet: Planner = {
       ...planner,
-      plan: (_connection, spec, sources, blame, ofCall) =>
-        planFleet(planner, membersOf(hosts), reach, spec, sources, blame, ofCall),
+      plan: (_connection, spec, sources, blame, ofCall, options = {}) =>
+        planFleet(planner, membersOf(hosts), reach, spec, sources, blame, ofCall, options),
     };
     if (known && olds !== undefined && isFleet(olds)) {
       if (!diffOfInputs(definition, olds, news).changes) return { ...olds, ...news };

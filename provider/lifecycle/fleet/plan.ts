@@ -2,6 +2,7 @@
 import type { EbpfError } from "../../errors";
 import { parseSpecId } from "../../protocol/spec-id";
 import type { Spec } from "../../protocol/spec";
+import type { Confirm } from "../../resources/confirm";
 import type { Source } from "../../sources/source";
 import type { Connection } from "../../transport/connection";
 import type { Call } from "../call";
@@ -25,7 +26,7 @@ export async function planFleet(
   sources: Source[],
   blame: (error: EbpfError) => string | undefined,
   call: Call,
-  most = Infinity,
+  { confirm, most = Infinity }: { confirm?: Confirm | undefined; most?: number },
 ): Promise<PlanOutcome> {
   const asked = spread(members, most);
   const silent: { name: string; text: string }[] = [];
@@ -54,7 +55,7 @@ export async function planFleet(
     [...releases].map(([kernel, [first, ...others]]) => {
       const count = `${others.length + 1} of ${hostsText(asked.length)}`;
       const place = `${first!.name}, for ${count} with kernel ${kernel}${rest}`;
-      return planner.plan(reach(first!.connection), spec, sources, blame, call, place);
+      return planner.plan(reach(first!.connection), spec, sources, blame, call, { place, confirm });
     }),
   );
   if (outcomes.length > 1) {
