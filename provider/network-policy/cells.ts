@@ -80,6 +80,16 @@ export const RECORD_WORDS = 4;
 export const RECORD = { narrow: 0, wide: 1, only: 2, service: 3 } as const;
 export const HAS_SERVICE = 2 ** 31;
 
+/** So many slots of one shard of counters lie together. Room for counters is a multiple of it. */
+export const SHARD_SLOTS = 256;
+
+/** Where a slot's counters are: one for each shard. Unsharded ones, of which there is one for each CPU, lie by slot. */
+export function counterIndexes(slot: number, shards: number): number[] {
+  const within = slot % SHARD_SLOTS;
+  const first = (slot - within) * shards + within;
+  return Array.from({ length: shards }, (_, shard) => first + shard * SHARD_SLOTS);
+}
+
 export const TABLE_CELLS = 65536 / CELL_WORDS;
 
 export function reference(kind: number, payload: number): number {

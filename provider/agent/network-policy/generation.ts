@@ -7,7 +7,7 @@
  * is zero while it is being filled.
  */
 import { MapCreateFlag, MapHandle } from "../../bpf";
-import { CELL_WORDS, HEADER } from "../../network-policy/cells";
+import { CELL_WORDS, counterIndexes, HEADER } from "../../network-policy/cells";
 import type { Cells, CompiledUnion } from "../../network-policy/union";
 import { unlessMissing } from "../reconcile/actual";
 import type { Handles } from "../reconcile/handles";
@@ -152,7 +152,7 @@ function carryCounters({ record, actual, maps }: Preparation, plane: PlanePart):
       const counter = Buffer.alloc(COUNTER_BYTES);
       counter.writeBigUInt64LE(packets!, 0);
       counter.writeBigUInt64LE(bytes!, 8);
-      shards.update(key(keys.readUInt32LE(4 * row) * perRule), counter);
+      shards.update(key(counterIndexes(keys.readUInt32LE(4 * row), perRule)[0]!), counter);
     }
   }
 }
@@ -253,10 +253,8 @@ async function zeroCounters(
   report: Report,
 ): Promise<void> {
   await inBatches(slots.length, "zero counters of a network policy", report, (first, some) => {
-    const keys = new Uint32Array(some * perRule);
-    keys.forEach((_, index) => {
-      keys[index] = slots[first + Math.floor(index / perRule)]! * perRule + (index % perRule);
-    });
+    const chosen = slots.slice(first, first + some);
+    const keys = Uint32Array.from(chosen.flatMap((slot) => counterIndexes(slot, perRule)));
     counters.updateBatch(
       Buffer.from(keys.buffer),
       Buffer.alloc(keys.length * counters.valueBytes),

@@ -8,6 +8,7 @@ import {
   type Spec,
   digestOf,
 } from "../../protocol/spec";
+import { SHARD_SLOTS } from "../../network-policy/cells";
 import type { Record } from "../records";
 import type { Host } from "../host";
 import { pathPart } from "../layout";
@@ -18,7 +19,6 @@ import { globalValue, mapShape, policyProgram } from "./program";
 /** Fewer rules have a counter for each CPU, more share these many. */
 const SHARDS = 8;
 const MOST_PER_CPU = 4096;
-const FEWEST_COUNTERS = 256;
 
 /** Of a plane's Spec alone; never on the wire. */
 export interface PlanePart extends Omit<WishedPlane, "self"> {
@@ -78,7 +78,7 @@ export function countersFor(slots: number, before?: Pick<PlanePart, "counters" |
   if (before !== undefined && before.counters >= slots) {
     return { counters: before.counters, sharded: before.sharded };
   }
-  const counters = Math.max(FEWEST_COUNTERS, Math.ceil((slots + (slots >> 3)) / 64) * 64);
+  const counters = Math.max(SHARD_SLOTS, Math.ceil((slots + (slots >> 3)) / SHARD_SLOTS) * SHARD_SLOTS);
   // counters that are sharded once stay so, since per-CPU ones could not take over what they hold
   return { counters, sharded: before?.sharded === true || counters > MOST_PER_CPU };
 }

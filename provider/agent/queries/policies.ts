@@ -3,6 +3,7 @@ import { type MapHandle, possibleCpus } from "../../bpf";
 import { decode, perCpuStride } from "../../btf";
 import { EbpfError } from "../../errors";
 import type { RuleName } from "../../network-policy/applied";
+import { counterIndexes } from "../../network-policy/cells";
 import { frameOf } from "../../network-policy/frames";
 import type { CompiledUnion } from "../../network-policy/union";
 import type {
@@ -88,7 +89,12 @@ function rulesWithHits(
     const rule = union.rule(slot);
     if (rule === undefined) continue;
     const { id, action, mode } = rule;
-    facts.push({ rule: id, action, mode, ...sum(hits.slice(slot * perRule, (slot + 1) * perRule)) });
+    facts.push({
+      rule: id,
+      action,
+      mode,
+      ...sum(counterIndexes(slot, perRule).map((index) => hits[index]!)),
+    });
   }
   return facts;
 }

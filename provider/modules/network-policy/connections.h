@@ -145,24 +145,30 @@ static __noinline int record_first_fragment(struct scratch *scratch)
 	return bpf_map_update_elem(&fragments, &key, &first, BPF_ANY);
 }
 
-static __noinline int judge_packet(void *cells, struct scratch *scratch)
+static __always_inline void judge_packet(void *cells, struct scratch *scratch)
 {
 	const struct packet *packet = &scratch->packet;
 	struct verdict *verdict = &scratch->verdict;
 	__u32 judging, hook = scratch->hook & 1, side = SIDE_NONE;
 	int answered = 0, high = 0, known = 0, cached = 0;
+	int tracked = !stateless && packet->flags & PACKET_TRACKED;
 	struct flow *flow = NULL;
 	struct flow_key key;
 
+	/* not for each packet: the clock may cost more than all the rest */
+	if (packet->fragment)
+		scratch->now = ticks();
 	if (packet->fragment == FRAGMENT_LATER) {
 		if (follows_first_fragment(scratch))
-			return 0;
-	} else if (!stateless && packet->flags & PACKET_TRACKED) {
+			return;
+	} else if (tracked) {
 		high = flow_key_of(packet, &key);
 		flow = bpf_map_lookup_elem(&established, &key);
 		answered = !!flow;
 		if (!flow)
 			flow = bpf_map_lookup_elem(&half_open, &key);
+		if (flow)
+			scratch->now = ticks();
 	}
 	/* a connection that is over, or that this packet cannot belong to, is as none */
 	if (flow && !is_expired(flow, scratch, answered)) {
@@ -200,28 +206,28 @@ static __noinline int judge_packet(void *cells, struct scratch *scratch)
 			verdict->reason = REASON_CONNECTION;
 		if (!verdict->pass) {
 			end_flow(flow, &key, judging);
-			return 0;
+			return;
 		}
 		if (!cached)
 			stamp(flow, judging, scratch);
 		if (packet->flags & PACKET_ERROR)
-			return 0;
+			return;
 		pass_flow(flow, scratch, side);
 		if (side == SIDE_REPLY && !answered) {
 			bpf_map_update_elem(&established, &key, flow, BPF_ANY);
 			bpf_map_delete_elem(&half_open, &key);
 		}
-		return 0;
+		return;
 	}
-	if (stateless || !verdict->pass || !(packet->flags & PACKET_TRACKED) ||
-	    packet->flags & (PACKET_ERROR | PACKET_NEVER_OPENS))
-		return 0;
+	if (!tracked || !verdict->pass || packet->flags & (PACKET_ERROR | PACKET_NEVER_OPENS))
+		return;
 	if (flow && side == SIDE_ORIGINAL) {
 		/* opened at another hook, and judged at this one now */
 		stamp(flow, hook, scratch);
 		pass_flow(flow, scratch, SIDE_ORIGINAL);
-		return 0;
+		return;
 	}
+	scratch->now = ticks();
 	__builtin_memset(&scratch->fresh, 0, sizeof(scratch->fresh));
 	scratch->fresh.originator_high = high;
 	scratch->fresh.service = packet->service;
@@ -231,7 +237,6 @@ static __noinline int judge_packet(void *cells, struct scratch *scratch)
 	if (answered)
 		bpf_map_delete_elem(&established, &key);
 	bpf_map_update_elem(&half_open, &key, &scratch->fresh, BPF_ANY);
-	return 0;
 }
 
 #endif

@@ -15,7 +15,7 @@ static __always_inline void add(struct counter *counter, __u64 bytes)
 
 static __always_inline void count_rule(__u32 value, __u64 bytes)
 {
-	__u32 slot = (value & VALUE_SLOT) - 1;
+	__u32 slot = (value & VALUE_SLOT) - 1, shard;
 	struct counter *counter;
 
 	if (!value)
@@ -24,7 +24,8 @@ static __always_inline void count_rule(__u32 value, __u64 bytes)
 		add(bpf_map_lookup_elem(&rule_counters, &slot), bytes);
 		return;
 	}
-	slot = slot * counter_shards + bpf_get_smp_processor_id() % counter_shards;
+	shard = bpf_get_smp_processor_id() % counter_shards;
+	slot = (slot / SHARD_SLOTS * counter_shards + shard) * SHARD_SLOTS + slot % SHARD_SLOTS;
 	counter = bpf_map_lookup_elem(&rule_shards, &slot);
 	if (!counter)
 		return;

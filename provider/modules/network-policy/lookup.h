@@ -54,17 +54,22 @@ static __always_inline __u32 one_service(__u32 service, __u32 value, struct ques
 	return asked == service ? value : 0;
 }
 
-/* deny beats allow, then the lower label; BROKEN beats all */
-static __noinline __u32 stronger(void *cells, __u32 labels, __u32 a, __u32 b)
+static __noinline __u32 stronger_of_two(void *cells, __u32 labels, __u32 a, __u32 b)
 {
 	if (a == BROKEN || b == BROKEN)
 		return BROKEN;
-	if (!a || !b)
-		return a | b;
 	if ((a ^ b) & VALUE_DENY)
 		return a & VALUE_DENY ? a : b;
 	a = word_at(cells, labels, (a & VALUE_SLOT) - 1) <= word_at(cells, labels, (b & VALUE_SLOT) - 1) ? a : b;
 	return a;
+}
+
+/* deny beats allow, then the lower label; BROKEN beats all */
+static __always_inline __u32 stronger(void *cells, __u32 labels, __u32 a, __u32 b)
+{
+	if (!a || !b)
+		return a | b;
+	return stronger_of_two(cells, labels, a, b);
 }
 
 /* the strongest value over the layers of a rule set */

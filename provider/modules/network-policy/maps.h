@@ -88,7 +88,7 @@ struct {
 	__type(value, struct counter);
 } rule_counters SEC(".maps");
 
-/* by slot * counter_shards + shard */
+/* by (slot / SHARD_SLOTS * counter_shards + shard) * SHARD_SLOTS + slot % SHARD_SLOTS */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -107,7 +107,6 @@ __noinline int judge(__u32 parsed, __u32 ifindex)
 		verdict->pass = !named;
 		verdict->audit_pass = verdict->pass && !verdict->audited;
 	} else {
-		scratch->now = ticks();
 		judge_packet(cells, scratch);
 		if (scratch->packet.fragment == FRAGMENT_FIRST && verdict->pass)
 			record_first_fragment(scratch);

@@ -100,6 +100,9 @@ struct selector {
 	__u8 pad[7];
 };
 
+/* so many slots of one shard lie together, a page: what one CPU counts in is small, and no other CPU's */
+#define SHARD_SLOTS 256
+
 struct counter {
 	__u64 packets;
 	__u64 bytes;

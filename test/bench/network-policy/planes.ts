@@ -3,6 +3,7 @@
  *
  * Owns: set-up of both, flows in their tables. Does not own: rules (workloads.ts), time (test-run.ts).
  */
+import { SHARD_SLOTS } from "../../../provider/network-policy/cells.js";
 import { compile, type Generation } from "../../../provider/network-policy/compile.js";
 import { DataPlane } from "../../support/data-plane.js";
 import { compileObject } from "../objects.js";
@@ -53,7 +54,7 @@ export class Plane implements Disposable {
     path: Path,
     generation: Generation,
   ) {
-    const rules = generation.rules.length;
+    const rules = Math.ceil(generation.rules.length / SHARD_SLOTS) * SHARD_SLOTS;
     const settings = {
       explain: 0,
       stateless: path === "stateless" ? 1 : 0,

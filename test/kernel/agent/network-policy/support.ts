@@ -138,7 +138,8 @@ export class PolicyHost {
     const rows = JSON.parse(shown) as { value: string[] }[];
     const hits: number[] = [];
     rows.forEach(({ value }, index) => {
-      const slot = Math.floor(index / shards);
+      // 256 slots of one shard, then the same of the next
+      const slot = Math.floor(index / (256 * shards)) * 256 + (index % 256);
       hits[slot] = (hits[slot] ?? 0) + Number(Buffer.from(value.slice(0, 8).map(Number)).readBigUInt64LE());
     });
     return hits;
