@@ -1,9 +1,10 @@
 /** Network policies on the interface over which the host is managed: nobody locks himself out. */
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { digestOf } from "../../provider/protocol/spec";
 import type { PolicyTest } from "../../provider/protocol/policy";
 import { closeAll, openSession } from "../../provider/transport/pool";
-import { bpffsOf } from "./filter";
+import { bpffsOf, says } from "./filter";
 import { policySpec } from "../kernel/agent/network-policy/support";
 import { Lab } from "../support/lab";
 import { CheckFailed, ManagedResource } from "../support/managed-resource";
@@ -95,6 +96,35 @@ for (const mode of modesUnderTest()) {
       const confirmed = await create({ ...args, confirm: { withinSeconds: 20 } });
       assert.deepEqual(await confirmed.refresh(), []);
       await confirmed.delete();
+    });
+
+    it("when a change cuts the operator off all the same, then the host goes back, also with our processes killed", async () => {
+      const { connection } = lab.host();
+      const forwarded = {
+        ...connection,
+        host: "127.0.0.1",
+        proxy: connection,
+        dialErrorLimit: 20,
+        perDialTimeout: 3,
+      };
+      const open = { ingress: [ssh], connection: forwarded, management: ["198.18.0.0/15"] };
+      const policy = await create(open);
+      const shut = policyArgs({ ...open, management: [], ingress: [], confirm: { withinSeconds: 8 } });
+      const updating = assert.rejects(policy.update(shut), says(/not confirmed/));
+      const waits = ["grep", "-rq", '"unconfirmed"', "/var/lib/pulumi-ebpf/records"];
+      for (let tries = 0; (await lab.host().exec(waits, { check: false })).code !== 0 && tries < 200; tries++)
+        await sleep(50);
+      await lab.host().exec(["pkill", "-KILL", "-f", "agent.js"]);
+      await assert.rejects(openSession(connection, { anew: true, singleDialSeconds: 1 }), {
+        code: "transport",
+      });
+      await updating;
+      closeAll();
+      assert.equal((await openSession(connection)).host, `root@${connection.host}:22`, "SSH is let in again");
+      assert.notEqual((await policy.refresh())!.join(), "");
+      await policy.update(policyArgs(open));
+      assert.deepEqual(await policy.refresh(), []);
+      await policy.delete();
     });
 
     it("when the policy is on another interface, then it may refuse all", async () => {
