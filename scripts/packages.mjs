@@ -29,6 +29,7 @@ const always = {
   bpftool: () => succeeds("bpftool", ["version"]),
   iproute2: command("tc"),
   ethtool: command("ethtool"),
+  nftables: command("nft"),
   "iputils-ping": command("ping"),
   "openssh-server": file("/usr/sbin/sshd"),
   "openssh-client": command("ssh-keygen"),

@@ -18,6 +18,7 @@ import { hosts } from "./rows/hosts.js";
 import { policyFilter } from "./rows/policy-filter.js";
 import { policyGrowth } from "./rows/policy-growth.js";
 import { policyMemory } from "./rows/policy-memory.js";
+import { policyWire } from "./rows/policy-wire.js";
 import { provider } from "./rows/provider.js";
 import { session } from "./rows/session.js";
 import { swap } from "./rows/swap.js";
@@ -26,7 +27,7 @@ import { swap } from "./rows/swap.js";
 const suites: Record<string, RowGroup[]> = {
   latest: [session, entries, swap, hosts, deployment],
   provider: [provider, fleet200],
-  "network-policy": [policyMemory, policyGrowth, policyFilter],
+  "network-policy": [policyMemory, policyGrowth, policyFilter, policyWire],
 };
 const namesOf = (groups: RowGroup[]): string[] => groups.flatMap((group) => group.names);
 

@@ -37,9 +37,12 @@ export async function compileObject(
   return object;
 }
 
-/** Compiles native/fill.c for this machine; answers the path of the program. */
-export async function compileFill(directory: string): Promise<string> {
-  const program = join(directory, "fill");
-  await run(["cc", "-O2", join(sources, "fill.c"), "-lbpf", "-o", program]);
+/** Compiles native/<name>.c for this machine; answers the path of the program. */
+export async function compileProgram(
+  name: "fill" | "network-policy/traffic",
+  directory: string,
+): Promise<string> {
+  const program = join(directory, basename(name));
+  await run(["cc", "-O2", join(sources, `${name}.c`), "-lbpf", "-o", program]);
   return program;
 }

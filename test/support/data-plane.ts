@@ -41,7 +41,7 @@ export interface Settings {
   counter_shards?: number;
   /** 1 (default): `judge` reads the verdict. */
   explain?: number;
-  clock_jiffies?: number;
+  clock_coarse?: number;
   /** 1: no connections. */
   stateless?: number;
   /** In ns, in the order of enum timeout. */

@@ -107,6 +107,7 @@ export function planeSpec(host: Host, plane: PlanePart): PlaneSpec {
           globalValue("link_header", linkHeader ? 14 : 0),
           globalValue("counter_shards", sharded ? SHARDS : 0),
           globalValue("sample_rate", sampleRate),
+          globalValue("clock_coarse", host.kernelAtLeast(5, 11) ? 1 : 0),
         ],
         maps: Object.fromEntries([
           ...["generations", "selectors"].map((name) => own(name, versioned(name))),

@@ -157,7 +157,7 @@ static __always_inline void judge_packet(void *cells, struct scratch *scratch)
 
 	/* not for each packet: the clock may cost more than all the rest */
 	if (packet->fragment)
-		scratch->now = ticks();
+		scratch->now = clock_now();
 	if (packet->fragment == FRAGMENT_LATER) {
 		if (follows_first_fragment(scratch))
 			return;
@@ -168,7 +168,7 @@ static __always_inline void judge_packet(void *cells, struct scratch *scratch)
 		if (!flow)
 			flow = bpf_map_lookup_elem(&half_open, &key);
 		if (flow)
-			scratch->now = ticks();
+			scratch->now = clock_now();
 	}
 	/* a connection that is over, or that this packet cannot belong to, is as none */
 	if (flow && !is_expired(flow, scratch, answered)) {
@@ -179,13 +179,11 @@ static __always_inline void judge_packet(void *cells, struct scratch *scratch)
 	}
 
 	judging = side == SIDE_REPLY ? ~hook & 1 : hook;
-	ask(&scratch->question, packet, judging, side == SIDE_REPLY);
 	if (flow && side != SIDE_NONE && flow->generation[judging & 1]) {
 		/* judged already there; once more if the policies changed. What another interface judged, that one does again */
 		known = 1;
 		cached = flow->generation[judging & 1] == scratch->generation ||
 			 (side == SIDE_REPLY && flow->policy[judging & 1] != policy_id);
-		scratch->question.service = flow->service;
 	}
 	if (flow && cached) {
 		verdict->rule = flow->rule[judging & 1];
@@ -193,6 +191,9 @@ static __always_inline void judge_packet(void *cells, struct scratch *scratch)
 		verdict->audit_pass = flow->audit_pass[judging & 1];
 		verdict->pass = 1;
 	} else {
+		ask(&scratch->question, packet, judging, side == SIDE_REPLY);
+		if (flow && known)
+			scratch->question.service = flow->service;
 		judge_by_rules(cells, scratch, judging);
 	}
 
@@ -227,7 +228,7 @@ static __always_inline void judge_packet(void *cells, struct scratch *scratch)
 		pass_flow(flow, scratch, SIDE_ORIGINAL);
 		return;
 	}
-	scratch->now = ticks();
+	scratch->now = clock_now();
 	__builtin_memset(&scratch->fresh, 0, sizeof(scratch->fresh));
 	scratch->fresh.originator_high = high;
 	scratch->fresh.service = packet->service;

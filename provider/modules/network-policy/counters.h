@@ -59,20 +59,10 @@ static __always_inline void describe(struct event *event, const struct scratch *
 	event->audit_pass = scratch->verdict.audit_pass;
 }
 
-static __noinline int report(struct scratch *scratch, __u32 ifindex)
+static __noinline int tell(struct scratch *scratch, __u32 ifindex)
 {
-	struct verdict *verdict = &scratch->verdict;
-	__u32 total = (verdict->reason * 2 + scratch->hook) * 2 + verdict->pass;
-	__u32 hook = scratch->hook, zero = 0;
+	__u32 zero = 0;
 	struct event *event;
-
-	add(bpf_map_lookup_elem(&totals, &total), scratch->length);
-	count_rule(verdict->rule, scratch->length);
-	/* a rule of an audit policy counts where it would have decided */
-	if (verdict->audit != verdict->rule)
-		count_rule(verdict->audit, scratch->length);
-	if (verdict->pass && !verdict->audit_pass)
-		add(bpf_map_lookup_elem(&audit_drops, &hook), scratch->length);
 
 	if (explain) {
 		event = bpf_map_lookup_elem(&explained, &zero);
@@ -87,6 +77,23 @@ static __noinline int report(struct scratch *scratch, __u32 ifindex)
 	describe(event, scratch, ifindex);
 	bpf_ringbuf_submit(event, 0);
 	return 0;
+}
+
+static __always_inline void report(struct scratch *scratch, __u32 ifindex)
+{
+	struct verdict *verdict = &scratch->verdict;
+	__u32 total = (verdict->reason * 2 + scratch->hook) * 2 + verdict->pass;
+	__u32 hook = scratch->hook;
+
+	add(bpf_map_lookup_elem(&totals, &total), scratch->length);
+	count_rule(verdict->rule, scratch->length);
+	/* a rule of an audit policy counts where it would have decided */
+	if (verdict->audit != verdict->rule)
+		count_rule(verdict->audit, scratch->length);
+	if (verdict->pass && !verdict->audit_pass)
+		add(bpf_map_lookup_elem(&audit_drops, &hook), scratch->length);
+	if (explain || sample_rate)
+		tell(scratch, ifindex);
 }
 
 #endif

@@ -21,8 +21,8 @@ const volatile __u32 sample_rate = 0;
 const volatile __u8 explain = 0;
 /* connections are neither looked up nor opened: each packet is judged by the rules alone */
 const volatile __u8 stateless = 0;
-/* ticks are jiffies, which cost less to read than nanoseconds; `timeouts` are in ticks */
-const volatile __u8 clock_jiffies = 0;
+/* connections are timed by the clock of the last timer tick, which costs nothing to read; Linux 5.11 */
+const volatile __u8 clock_coarse = 0;
 const volatile __u64 timeouts[TIMEOUTS] = {
 	[TIMEOUT_TCP_HALF_OPEN] = 60 * SECOND,
 	[TIMEOUT_TCP] = 86400 * SECOND,
@@ -156,9 +156,10 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline __u64 ticks(void)
+/* CLOCK_MONOTONIC in ns; of loads that share tables some may be exact and some not */
+static __always_inline __u64 clock_now(void)
 {
-	return clock_jiffies ? bpf_jiffies64() : bpf_ktime_get_ns();
+	return clock_coarse ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
 }
 
 static __always_inline struct scratch *current_scratch(void)

@@ -121,7 +121,7 @@ struct flow_key {
 /* indexes of a hook are where the original packets were judged; of a side 0 is original and 1 reply */
 struct flow {
 	__u64 generation[2]; /* by hook; 0: not judged there */
-	__u64 seen[2]; /* by side, in ticks */
+	__u64 seen[2]; /* by side */
 	struct counter passed[2]; /* by side */
 	__u32 policy[2]; /* by hook: whose generation */
 	__u32 rule[2]; /* by hook: value */

@@ -5,7 +5,7 @@
  */
 import { SHARD_SLOTS } from "../../../provider/network-policy/cells.js";
 import { compile, type Generation } from "../../../provider/network-policy/compile.js";
-import { DataPlane } from "../../support/data-plane.js";
+import { DataPlane, type Load, type Settings } from "../../support/data-plane.js";
 import { compileObject } from "../objects.js";
 import { fillNetworks } from "./lpm.js";
 import { type Hook, type Mode, PacketWriter } from "./test-run.js";
@@ -19,8 +19,16 @@ const TABLE = 65_536;
 const PACKETS = 200_000;
 
 export type Variant = "ships" | "lpm";
-/** What a packet meets. */
-export type Path = "stateless" | "denied" | "tracked" | "new";
+/** What a packet meets; stateless passes and blocked is dropped at XDP, without connections. */
+export type Path = "stateless" | "blocked" | "denied" | "tracked" | "new";
+
+export function isStateless(path: Path): boolean {
+  return path === "stateless" || path === "blocked";
+}
+
+export function actionFor(path: Path): "allow" | "deny" {
+  return path === "denied" || path === "blocked" ? "deny" : "allow";
+}
 
 export interface Objects {
   write: string;
@@ -41,6 +49,20 @@ export function generationOf(workload: Workload, shape: Shape): Generation {
   return compile(policiesOf(workload, shape), { number: ++number });
 }
 
+/** As the agent loads it, and without connections where a path has none. */
+export function settingsOf(path: Path, generation: Generation): [Settings, Load] {
+  const rules = Math.max(1, Math.ceil(generation.rules.length / SHARD_SLOTS)) * SHARD_SLOTS;
+  return [
+    {
+      explain: 0,
+      clock_coarse: 1,
+      stateless: isStateless(path) ? 1 : 0,
+      counter_shards: rules > MOST_PER_CPU ? 8 : 0,
+    },
+    { rules, flows: TABLE },
+  ];
+}
+
 /** One path through one variant of the program, under one workload. */
 export class Plane implements Disposable {
   readonly data: DataPlane;
@@ -54,21 +76,15 @@ export class Plane implements Disposable {
     path: Path,
     generation: Generation,
   ) {
-    const rules = Math.ceil(generation.rules.length / SHARD_SLOTS) * SHARD_SLOTS;
-    const settings = {
-      explain: 0,
-      stateless: path === "stateless" ? 1 : 0,
-      counter_shards: rules > MOST_PER_CPU ? 8 : 0,
-    };
-    const object = variant === "lpm" ? { object: objects.lpm } : {};
-    this.data = new DataPlane(settings, { rules, flows: TABLE, ...object });
+    const [settings, load] = settingsOf(path, generation);
+    this.data = new DataPlane(settings, { ...load, ...(variant === "lpm" ? { object: objects.lpm } : {}) });
     this.data.install(generation);
     if (variant === "lpm") fillNetworks(this.data, workload, generation);
     if (path === "tracked") {
       this.writer("tc", "judge_ingress", "opening").send(FLOWS);
       this.writer("tc", "judge_egress", "answers").send(FLOWS);
       this.timed = this.writer("tc", "judge_ingress", "flows");
-    } else if (path === "stateless") this.timed = this.writer("xdp", "judge_xdp", "random");
+    } else if (isStateless(path)) this.timed = this.writer("xdp", "judge_xdp", "random");
     else this.timed = this.writer("tc", "judge_ingress", path === "new" ? "fresh" : "random");
     this.time();
   }

@@ -4,7 +4,12 @@
  * Owns: the program that writes packets, and its time. Does not own: what is judged by (workloads.ts).
  */
 import { readFileSync } from "node:fs";
-import { BpfObject, type MapHandle, type ProgramHandle } from "../../../provider/bpf/index.js";
+import {
+  BpfObject,
+  type MapHandle,
+  type ProgramHandle,
+  type TestRunResult,
+} from "../../../provider/bpf/index.js";
 import { setGlobals, u32 } from "../../support/data-plane.js";
 import { type Workload, WORKLOADS } from "./workloads.js";
 
@@ -76,17 +81,17 @@ export class PacketWriter implements Disposable {
 
   /** Nanoseconds a packet, less those of making it. */
   time(packets: number): number {
-    return this.run(this.target, packets) - this.run(this.nothing, packets);
+    return this.run(this.target, packets).durationNs - this.run(this.nothing, packets).durationNs;
   }
 
-  /** Not timed. */
+  /** Not timed; what the program returned for the last packet. */
   send(packets: number): number {
-    return this.run(this.target, packets);
+    return this.run(this.target, packets).returnValue;
   }
 
-  private run(target: ProgramHandle, repeat: number): number {
+  private run(target: ProgramHandle, repeat: number): TestRunResult {
     this.targets.updateReference(u32(0), target);
-    return this.program.testRun({ data: this.frame, repeat }).durationNs;
+    return this.program.testRun({ data: this.frame, repeat });
   }
 
   [Symbol.dispose](): void {

@@ -64,12 +64,14 @@ export interface Shape {
   action?: "allow" | "deny";
   /** Whether replies pass: the other direction has a policy, too. */
   established?: AppliedPolicy["established"];
+  /** Default TCP. */
+  protocol?: "TCP" | "UDP";
 }
 
 /** One policy for ingress. */
 export function policiesOf(
   workload: Workload,
-  { action = "allow", established = "recheck" }: Shape = {},
+  { action = "allow", established = "recheck", protocol = "TCP" }: Shape = {},
 ): AppliedPolicy[] {
   const { count } = workload;
   const each = Array.from({ length: count }, (_, i) => i);
@@ -82,7 +84,7 @@ export function policiesOf(
           name: `rule-${i}`,
           action: actionOf(workload, i, action),
           peers: [{ cidrs: [cidrOf(workload, i)] }],
-          ports: [{ protocol: "TCP", port: first, endPort: last }],
+          ports: [{ protocol, port: first, endPort: last }],
         };
       });
   return [

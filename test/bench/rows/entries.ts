@@ -9,7 +9,7 @@ import { openSync, writeSync, closeSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Lab } from "../../support/lab.js";
 import { type NetnsHost } from "../../support/netns-host.js";
-import { compileFill, inDirectory } from "../objects.js";
+import { compileProgram, inDirectory } from "../objects.js";
 import { scp, ssh } from "../openssh.js";
 import { Resource } from "../product.js";
 import { type Bench, inTurn, median, ratioAtMost, type RowGroup, seconds } from "../row.js";
@@ -24,7 +24,7 @@ export const entries: RowGroup = {
   names: ["entries-binary", "entries-csv", "entries-delta"],
   run: (wanted, bench) =>
     inDirectory(async (directory) => {
-      const fill = await compileFill(directory);
+      const fill = await compileProgram("fill", directory);
       const lab = await Lab.create();
       try {
         const run = new Fills(lab.host(), directory, fill);

@@ -1,62 +1,109 @@
 /**
- * Row xdp-filter-<addresses>: xdp-filter's own job, packets from a deny list of IPv4 addresses, by its object for that.
+ * Rows xdp-filter-<addresses>, by test-runs, and wire-xdp-filter-<addresses>, by real packets: xdp-filter's own job, packets
+ * from a deny list of IPv4 addresses, by its object that passes what is not listed.
  *
  * libxdp's dispatcher needs freplace, which not every machine grants, so the object is loaded as it is: xdp-filter without
- * the dispatcher's cost. Both run by BPF_PROG_TEST_RUN, ours without connections.
+ * the dispatcher's cost. Ours keeps no connections, as it keeps none.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BpfObject, type ProgramHandle } from "../../../provider/bpf/index.js";
 import { compileObjects, generationOf, Plane } from "../network-policy/planes.js";
 import { PacketWriter } from "../network-policy/test-run.js";
+import { Wire } from "../network-policy/wire.js";
 import { networkOf, type Workload } from "../network-policy/workloads.js";
-import { inDirectory } from "../objects.js";
-import { inTurn, ratioAtMost, type RowGroup } from "../row.js";
+import { compileProgram, inDirectory } from "../objects.js";
+import { type Bench, inTurn, ratioAtMost, type RowGroup } from "../row.js";
 
 const SIZES = [1000, 10_000, 100_000];
 const PACKETS = 200_000;
 /** MAP_FLAG_SRC of xdp-filter; the rest of the value counts. */
 const SOURCE = 1n;
+const XDP_DROP = 1;
 
-const nameOf = (count: number): string => `xdp-filter-${count}`;
+const KINDS = ["xdp-filter", "wire-xdp-filter"] as const;
+const nameOf = (kind: (typeof KINDS)[number], count: number): string => `${kind}-${count}`;
 
 export const policyFilter: RowGroup = {
-  names: SIZES.map(nameOf),
+  names: KINDS.flatMap((kind) => SIZES.map((count) => nameOf(kind, count))),
   run: (wanted, bench) =>
     inDirectory(async (directory) => {
       const objects = await compileObjects(directory);
+      const traffic = await compileProgram("network-policy/traffic", directory);
       const filter = findFilter();
-      for (const count of SIZES.filter((size) => wanted.has(nameOf(size)))) {
+      for (const count of SIZES) {
+        const [run, wire] = KINDS.map((kind) => nameOf(kind, count));
+        if (!wanted.has(run!) && !wanted.has(wire!)) continue;
         const workload: Workload = { name: "addresses", count };
         const generation = generationOf(workload, { action: "deny" });
-        using ours = new Plane(objects, "ships", workload, "stateless", generation);
+        using ours = new Plane(objects, "ships", workload, "blocked", generation);
         using rival = new Filter(filter, workload, objects.write);
-        const values = await inTurn(
-          bench.repeat,
-          async () => ours.time(),
-          async () => rival.time(),
-        );
-        bench.report({
-          name: nameOf(count),
-          ...values,
-          unit: "ns",
+        const common = {
+          unit: "ns" as const,
           goal: ratioAtMost(1.2),
-          compares: `a packet from one of ${count.toLocaleString("en-US")} denied addresses, against xdpfilt_dny_ip.o`,
           remark: "xdp-filter without libxdp's dispatcher",
-        });
+        };
+        const from = `from one of ${count.toLocaleString("en-US")} denied addresses`;
+        if (wanted.has(run!)) {
+          const values = await inTurn(
+            bench.repeat,
+            async () => ours.time(),
+            async () => rival.time(),
+          );
+          bench.report({
+            name: run!,
+            ...values,
+            ...common,
+            compares: `a test-run ${from}, against xdpfilt_alw_ip.o`,
+          });
+        }
+        if (wanted.has(wire!)) {
+          const values = await onWires(
+            traffic,
+            workload,
+            [ours.data.program("judge_xdp"), rival.program],
+            bench,
+          );
+          const compares = `a packet ${from} over a veth pair, sent and received, against xdpfilt_alw_ip.o`;
+          bench.report({ name: wire!, ...values, ...common, compares });
+        }
       }
     }),
 };
 
+async function onWires(
+  traffic: string,
+  workload: Workload,
+  programs: [ProgramHandle, ProgramHandle],
+  bench: Bench,
+) {
+  const wires: Wire[] = [];
+  try {
+    for (const program of programs) {
+      const wire = await Wire.create(traffic);
+      wires.push(wire);
+      wire.attachXdp(program);
+    }
+    const [ours, rival] = wires as [Wire, Wire];
+    return await inTurn(
+      bench.repeat,
+      () => ours.time(workload, "blocked"),
+      () => rival.time(workload, "blocked"),
+    );
+  } finally {
+    for (const wire of wires) await wire.destroy();
+  }
+}
+
 function findFilter(): string {
   const folders = [...readdirSync("/usr/lib").map((name) => join("/usr/lib", name, "bpf")), "/usr/lib/bpf"];
-  const found = folders.map((folder) => join(folder, "xdpfilt_dny_ip.o")).find((path) => existsSync(path));
-  if (found === undefined) throw new Error("xdpfilt_dny_ip.o of xdp-tools is not there");
+  const found = folders.map((folder) => join(folder, "xdpfilt_alw_ip.o")).find((path) => existsSync(path));
+  if (found === undefined) throw new Error("xdpfilt_alw_ip.o of xdp-tools is not there");
   return found;
 }
 
 class Filter implements Disposable {
-  private readonly program: ProgramHandle;
+  readonly program: ProgramHandle;
   private readonly writer: PacketWriter;
 
   constructor(path: string, workload: Workload, write: string) {
@@ -72,9 +119,9 @@ class Filter implements Disposable {
       key.writeUInt32BE(networkOf(workload, i).first[0]!);
       addresses.update(key, value);
     }
-    this.program = object.program("xdpfilt_dny_ip").handle();
+    this.program = object.program("xdpfilt_alw_ip").handle();
     this.writer = new PacketWriter(write, "xdp", { workload, mode: "random" }, this.program);
-    this.time();
+    if (this.writer.send(PACKETS) !== XDP_DROP) throw new Error("xdp-filter passes what it shall drop");
   }
 
   time(): number {

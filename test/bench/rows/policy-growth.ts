@@ -3,6 +3,7 @@
  * ships and for the same one with LPM maps. Each packet has another random address; a tracked packet asks no rules.
  */
 import {
+  actionFor,
   compileObjects,
   generationOf,
   type Objects,
@@ -14,7 +15,7 @@ import { type Workload } from "../network-policy/workloads.js";
 import { inDirectory } from "../objects.js";
 import { atMostAndShare, type Bench, type Goal, median, type RowGroup } from "../row.js";
 
-const PATHS: Path[] = ["stateless", "denied", "tracked", "new"];
+const PATHS = ["stateless", "denied", "tracked", "new"] as const satisfies Path[];
 const SIZES = [10, 1000, 10_000, 100_000];
 const WORKLOADS: Record<string, { of: Omit<Workload, "count">; sizes: number[] }> = {
   W1: { of: { name: "W1" }, sizes: SIZES },
@@ -22,7 +23,7 @@ const WORKLOADS: Record<string, { of: Omit<Workload, "count">; sizes: number[] }
   W3: { of: { name: "W3" }, sizes: SIZES.slice(0, 3) },
   "W1-ipv6": { of: { name: "W1", ipv6: true }, sizes: SIZES },
 };
-const GOALS: Record<Path, Goal> = {
+const GOALS: Record<(typeof PATHS)[number], Goal> = {
   stateless: atMostAndShare(150, "ns", 0.5),
   denied: atMostAndShare(150, "ns", 0.5),
   tracked: { text: "<= 150 ns", holds: (ours) => median(ours) <= 150 },
@@ -57,12 +58,18 @@ interface Both {
 }
 
 function both(objects: Objects, workload: Workload, path: Path): Both {
-  const generation = generationOf(workload, { action: path === "denied" ? "deny" : "allow" });
+  const generation = generationOf(workload, { action: actionFor(path) });
   const plane = (variant: Variant): Plane => new Plane(objects, variant, workload, path, generation);
   return { ships: plane("ships"), lpm: plane("lpm") };
 }
 
-function measure(workload: string, path: Path, sizes: number[], planes: Both[], bench: Bench): void {
+function measure(
+  workload: string,
+  path: (typeof PATHS)[number],
+  sizes: number[],
+  planes: Both[],
+  bench: Bench,
+): void {
   const times = { ships: sizes.map((): number[] => []), lpm: sizes.map((): number[] => []) };
   const growth = { ships: [] as number[], lpm: [] as number[] };
   for (let pair = 0; pair < bench.repeat; pair++) {

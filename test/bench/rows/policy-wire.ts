@@ -1,0 +1,99 @@
+/**
+ * Rows wire-<workload>-<rules>-<path> and plain-<workload>-<path>: real packets over a veth pair, judged by a policy or
+ * by nftables with the same rules. Timed is everything from the sender's call to the end of the receiver's work.
+ *
+ * XDP on veth copies what it passes, which `stateless` pays and `blocked` does not.
+ * wire: against the faster of nftables with interval sets and as plain rules. plain: against plain rules, of 10,000.
+ */
+import { DataPlane } from "../../support/data-plane.js";
+import { type Form, rulesetOf } from "../network-policy/nft.js";
+import { actionFor, generationOf, isStateless, type Path, settingsOf } from "../network-policy/planes.js";
+import { Wire } from "../network-policy/wire.js";
+import { type Workload } from "../network-policy/workloads.js";
+import { compileProgram, inDirectory } from "../objects.js";
+import { type Bench, median, ratioAtMost, type RowGroup, timesFaster } from "../row.js";
+
+const PATHS: Path[] = ["stateless", "blocked", "denied", "tracked", "new"];
+const SIZES = { W1: [10, 1000, 10_000, 100_000], W2: [10, 1000, 10_000, 100_000], W3: [1000, 10_000] };
+type Name = keyof typeof SIZES;
+/** Above, nftables takes a millisecond a packet for plain rules. */
+const MOST_PLAIN = 10_000;
+
+const wireRow = (name: Name, count: number, path: Path): string => `wire-${name}-${count}-${path}`;
+const plainRow = (name: Name, path: Path): string => `plain-${name}-${path}`;
+const NAMES = Object.keys(SIZES) as Name[];
+
+export const policyWire: RowGroup = {
+  names: NAMES.flatMap((name) =>
+    PATHS.flatMap((path) => [
+      ...SIZES[name].map((count) => wireRow(name, count, path)),
+      plainRow(name, path),
+    ]),
+  ),
+  run: (wanted, bench) =>
+    inDirectory(async (directory) => {
+      const traffic = await compileProgram("network-policy/traffic", directory);
+      for (const name of NAMES) {
+        for (const count of SIZES[name]) {
+          for (const path of PATHS) {
+            const rows = [
+              wireRow(name, count, path),
+              ...(count === MOST_PLAIN ? [plainRow(name, path)] : []),
+            ];
+            const chosen = rows.filter((row) => wanted.has(row));
+            if (chosen.length === 0) continue;
+            bench.say(`${bench.repeat} rounds of ${chosen.join(" and ")}`);
+            report(chosen, await measure(traffic, { name, count }, path, bench.repeat), bench);
+          }
+        }
+      }
+    }),
+};
+
+type Times = { ours: number[] } & Partial<Record<Form, number[]>>;
+
+async function measure(traffic: string, workload: Workload, path: Path, repeat: number): Promise<Times> {
+  const action = actionFor(path);
+  const forms: Form[] = workload.count > MOST_PLAIN ? ["sets"] : ["sets", "plain"];
+  const wires: Partial<Record<"ours" | Form, Wire>> = {};
+  const generation = generationOf(workload, { action, protocol: "UDP" });
+  using plane = new DataPlane(...settingsOf(path, generation));
+  try {
+    wires.ours = await Wire.create(traffic);
+    plane.install(generation);
+    wires.ours.attach(plane, path);
+    for (const form of forms) {
+      wires[form] = await Wire.create(traffic);
+      await wires[form].load(rulesetOf(workload, { form, action, stateful: !isStateless(path) }));
+    }
+    const times: Times = { ours: [], ...Object.fromEntries(forms.map((form) => [form, []])) };
+    const contenders = ["ours", ...forms] as const;
+    if (path === "tracked") for (const who of contenders) await wires[who]!.open(workload);
+    for (let round = 0; round < repeat; round++)
+      for (const who of contenders) times[who]!.push(await wires[who]!.time(workload, path));
+    const [reason, verdict] =
+      path === "tracked" ? (["connection", "allow"] as const) : (["rule", action] as const);
+    if (plane.total(reason, "ingress", verdict) === 0n) throw new Error(`no packet was ${path}`);
+    return times;
+  } finally {
+    for (const wire of Object.values(wires)) await wire.destroy();
+  }
+}
+
+function report(rows: string[], { ours, sets, plain }: Times, bench: Bench): void {
+  const setsAreFaster = plain === undefined || median(sets!) <= median(plain);
+  const text = (form: string, times?: number[]) =>
+    times === undefined ? [] : [`${form} ${Math.round(median(times))} ns`];
+  for (const name of rows) {
+    const isPlain = name.startsWith("plain-");
+    bench.report({
+      name,
+      ours,
+      baseline: isPlain || !setsAreFaster ? plain! : sets!,
+      unit: "ns",
+      goal: isPlain ? timesFaster(10) : ratioAtMost(1),
+      compares: `a packet over a veth pair, sent and received, against nftables with ${isPlain || !setsAreFaster ? "plain rules" : "interval sets"}`,
+      remark: [...text("interval sets", sets), ...text("plain rules", plain)].join(", "),
+    });
+  }
+}
