@@ -88,6 +88,14 @@ for (const kernel of kernels) {
       await map.delete();
     });
 
+    it("loads the program of network policies", async () => {
+      const policy = resolve(__dirname, "../../dist/provider/modules/network-policy/network-policy.bpf.o");
+      const program = await ManagedResource.create("Program", "policy", { ...connected(), source: policy });
+      const { stdout } = await vm.host().exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);
+      assert.match(stdout, /"type":"xdp"/);
+      await program.delete();
+    });
+
     it("holds rows of a per-CPU array, one value for all processors or one for each", async () => {
       const shape = { type: "percpu_array", value: "u32", maxEntries: 4 };
       const map = await ManagedResource.create("Map", "counters", { ...connected(), ...shape });

@@ -57,8 +57,13 @@ static __always_inline __u32 find_range(void *cells, struct cell *ranges, __u32 
 	__u32 start = 0;
 
 #pragma unroll
-	for (int bit = 4; bit >= 0; bit--)
-		start |= (ranges->halves[(start | 1 << bit) & 31] - key - 1) >> 31 << bit;
+	for (int bit = 4; bit >= 0; bit--) {
+		__u32 next = start | 1 << bit;
+
+		/* the mask stays, by which a verifier of 5.10 and 6.1 sees the bound */
+		barrier_var(next);
+		start |= (ranges->halves[next & 31] - key - 1) >> 31 << bit;
+	}
 	return word_at(cells, 0, ranges->words[0] + start);
 }
 
