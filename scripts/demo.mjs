@@ -1,5 +1,5 @@
-// Set-up, then a demo on hosts that are made for it: a firewall, or the same run from git.
-//   node scripts/demo.mjs [firewall|gitops]
+// Set-up, then a demo on hosts that are made for it: a firewall, the same run from git, or network policies.
+//   node scripts/demo.mjs [firewall|gitops|network-policy]
 import { runAfterSetUp } from "./run.mjs";
 
 await runAfterSetUp("demo", "test/demo/main.ts", process.argv.slice(2));

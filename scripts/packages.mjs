@@ -33,6 +33,7 @@ const always = {
   "iputils-ping": command("ping"),
   "openssh-server": file("/usr/sbin/sshd"),
   "openssh-client": command("ssh-keygen"),
+  nftables: command("nft"),
   sudo: command("sudo"),
   git: command("git"),
   "python3-pip": () => succeeds("python3", ["-m", "pip", "--version"]),

@@ -19,6 +19,11 @@ const [web, app, db] = ["web", "app", "db"].map((name) => config.requireObject<H
 /** Networks of those who manage the hosts. */
 const offices = config.requireObject<string[]>("offices");
 
+/** `audit` counts and tells what would be dropped, and drops nothing. */
+const mode = config.get<"enforce" | "audit">("mode") ?? "enforce";
+/** How long a change stands that nobody could confirm over a new connection. */
+const withinSeconds = config.getNumber("withinSeconds") ?? 30;
+
 const tcp = (port: number): ebpf.PolicyPortArgs[] => [{ protocol: "TCP", port }];
 const from = ({ networks }: Host) => networks.map((cidr) => ({ cidr }));
 
@@ -30,8 +35,9 @@ function guard(name: string, host: Host, ingress: ebpf.IngressRuleArgs[], tests:
     connection,
     interfaces: [host.interface],
     ingress: [{ name: "ssh from offices", from: [{ addressSet: set }], ports: tcp(22) }, ...ingress],
+    mode,
     management: offices,
-    confirm: { withinSeconds: 30 },
+    confirm: { withinSeconds },
     tests,
   });
 }

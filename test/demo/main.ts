@@ -1,21 +1,24 @@
 /**
  * `npm run demo`: examples/firewall on two hosts that are made for it, by the real Pulumi engine, with figures; with the
- * argument `gitops`, the same program run by examples/gitops from a git repository.
+ * argument `gitops`, the same program run by examples/gitops from a git repository; with `network-policy`, who reaches
+ * whom among three hosts of examples/network-policy.
  * The exit status is 0 only if every figure was as it must be.
  *
- * Owns: beginning and end. Does not own: set-up (scripts/demo.mjs), the hosts (stage.ts), the steps (steps.ts, gitops.ts).
+ * Owns: beginning and end. Does not own: set-up (scripts/demo.mjs), the hosts (stage.ts), the steps (steps.ts, gitops.ts, network-policy.ts).
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
+import { engineLog } from "./engine.js";
 import { playGitops } from "./gitops.js";
+import { playNetworkPolicy } from "./network-policy.js";
 import { Screen } from "./screen.js";
 import { Stage } from "./stage.js";
 import { playFirewall } from "./steps.js";
 
 interface Play {
   title: string;
-  stack: string;
-  perform(stage: Stage, screen: Screen): Promise<void>;
+  /** Hosts, project, and what happens there; takes all of it down again. */
+  perform(screen: Screen): Promise<void>;
   /** What the reader can do next. */
   next: string;
 }
@@ -39,18 +42,26 @@ Now from a git repository of yours: examples/gitops/README.md. It has the script
 GitHub Actions, GitLab and Pulumi's Kubernetes operator.
 `;
 
+const networkPolicy = `
+Now on hosts of yours: examples/network-policy. Give \`management\` the networks you administer them from, begin with
+mode "audit", and look at \`npx pulumi-ebpf policy show HOST\` before you enforce.
+`;
+
 const plays: Readonly<Record<string, Play>> = {
   firewall: {
     title: "pulumi-ebpf: eBPF programs on remote hosts, by pulumi up",
-    stack: "dev",
-    perform: playFirewall,
+    perform: (screen) => onFirewall(screen, "dev", playFirewall),
     next: firewall,
   },
   gitops: {
     title: "pulumi-ebpf: eBPF programs on remote hosts, by git push",
-    stack: "edge",
-    perform: playGitops,
+    perform: (screen) => onFirewall(screen, "edge", playGitops),
     next: gitops,
+  },
+  "network-policy": {
+    title: "pulumi-ebpf: who may talk to whom, as code",
+    perform: playNetworkPolicy,
+    next: networkPolicy,
   },
 };
 
@@ -62,21 +73,32 @@ async function main([name = "firewall", ...rest]: string[]): Promise<number> {
   }
   const screen = new Screen();
   screen.title(play.title);
-  const stage = await Stage.set(screen, play.stack);
   try {
-    introduce(stage, screen);
-    await play.perform(stage, screen);
+    await play.perform(screen);
   } catch (error) {
     console.error(`\n${error instanceof Error ? error.message : String(error)}\n`);
-    console.error(readFileSync(stage.log, "utf8").trimEnd().split("\n").slice(-30).join("\n"));
-    console.error(`\nThe whole output of the engine: ${stage.log}`);
+    if (existsSync(engineLog))
+      console.error(readFileSync(engineLog, "utf8").trimEnd().split("\n").slice(-30).join("\n"));
+    console.error(`\nThe whole output of the engine: ${engineLog}`);
     return 1;
+  }
+  console.log(`\n${screen.held} checks held, ${screen.broken.length} did not. Engine's output: ${engineLog}`);
+  if (screen.broken.length === 0) console.log(play.next);
+  return screen.broken.length === 0 ? 0 : 1;
+}
+
+async function onFirewall(
+  screen: Screen,
+  stack: string,
+  perform: (stage: Stage, screen: Screen) => Promise<void>,
+): Promise<void> {
+  const stage = await Stage.set(screen, stack);
+  try {
+    introduce(stage, screen);
+    await perform(stage, screen);
   } finally {
     await stage.strike();
   }
-  console.log(`\n${screen.held} checks held, ${screen.broken.length} did not. Engine's output: ${stage.log}`);
-  if (screen.broken.length === 0) console.log(play.next);
-  return screen.broken.length === 0 ? 0 : 1;
 }
 
 function introduce({ edge1, edge2 }: Stage, screen: Screen): void {

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { run } from "../support/command.js";
 import type { Connection } from "../support/host.js";
 import type { Screen } from "./screen.js";
+import { engineLog } from "./engine.js";
 import type { Settings, Stage } from "./stage.js";
 
 const example = resolve(__dirname, "../../examples/gitops");
@@ -70,7 +71,7 @@ export class Repository {
     const done = this.screen.command(`git push origin ${branch}`);
     const { code, stderr } = await this.git("push", "--quiet", "origin", branch);
     const lines = stderr.split("\n").flatMap((line) => (line.startsWith("remote: ") ? [line.slice(8)] : []));
-    appendFileSync(this.stage.log, `$ git push origin ${branch}\n${lines.join("\n")}\n`);
+    appendFileSync(engineLog, `$ git push origin ${branch}\n${lines.join("\n")}\n`);
     done(lines.at(-1)?.trim() ?? "");
     return { code, lines };
   }
@@ -89,7 +90,7 @@ export class Repository {
     const { environment: env, directory: cwd } = this.stage.project;
     const command = ["env", `GIT_DIR=${this.bare}`, ...settings, ...words];
     const { code, stdout, stderr } = await run(command, { cwd, env, check: false, timeoutSeconds: 300 });
-    appendFileSync(this.stage.log, `$ ${line}\n${stdout}${stderr}\n`);
+    appendFileSync(engineLog, `$ ${line}\n${stdout}${stderr}\n`);
     done(`exit status ${code}`);
     return { code, lines: `${stdout}${stderr}`.split("\n") };
   }

@@ -1,17 +1,17 @@
 /**
  * What the demo plays on: a client, two hosts, and a Pulumi project with examples/firewall for them.
  *
- * Owns: their making and their end, the log of everything the engine said, packets from chosen sources.
+ * Owns: their making and their end, packets from chosen sources.
  * Does not own: what happens on it (steps.ts).
  */
-import { appendFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { type TestHost } from "../support/host.js";
 import { Lab } from "../support/lab.js";
 import { type Outcome, PulumiProject, type StateResource } from "../support/pulumi.js";
 import { Flood, type FloodOptions } from "../support/traffic.js";
-import { plural, type Screen } from "./screen.js";
+import { Engine, type Verb } from "./engine.js";
+import { type Screen } from "./screen.js";
 
 /** Networks for documentation: RFC 5737. */
 export const sources = { attacker: "203.0.113.7", office: "198.51.100.7", visitor: "192.0.2.7" };
@@ -26,8 +26,6 @@ export interface Arrival {
   received: number;
 }
 
-type Verb = "preview" | "up" | "refresh" | "destroy";
-
 export class Stage {
   /** Guarded by a program that examples/firewall compiles from C. */
   readonly edge1: TestHost;
@@ -37,9 +35,7 @@ export class Stage {
   private constructor(
     private readonly lab: Lab,
     readonly project: PulumiProject,
-    private readonly screen: Screen,
-    /** Everything that the engine said. */
-    readonly log: string,
+    private readonly engine: Engine,
   ) {
     this.edge1 = lab.host(0);
     this.edge2 = lab.host(1);
@@ -47,15 +43,12 @@ export class Stage {
 
   /** `stack` is the name of examples/firewall's stack. */
   static async set(screen: Screen, stack = "dev"): Promise<Stage> {
-    const log = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pulumi-ebpf", "demo.log");
-    mkdirSync(dirname(log), { recursive: true });
-    writeFileSync(log, "");
     const lab = await Lab.create({ hosts: 2 });
     try {
       const directory = resolve(__dirname, "../../examples/firewall");
       const project = await PulumiProject.create({ program: { directory }, name: "firewall", stack });
       process.once("exit", () => project.dispose());
-      const stage = new Stage(lab, project, screen, log);
+      const stage = new Stage(lab, project, new Engine(project, screen));
       await stage.prepare();
       return stage;
     } catch (error) {
@@ -84,17 +77,8 @@ export class Stage {
   }
 
   /** Runs `pulumi <verb>` and shows the command with what it did. */
-  async pulumi(verb: Verb): Promise<Outcome> {
-    const words = verb === "preview" ? "pulumi preview" : `pulumi ${verb} --yes --skip-preview`;
-    const done = this.screen.command(words);
-    const outcome = await this.project[verb]({ check: false });
-    appendFileSync(this.log, `$ ${words}\n${outcome.stdout}${outcome.stderr}\n`);
-    if (outcome.code !== 0) {
-      done("failed");
-      throw new Error(`${words}: exit status ${outcome.code}`);
-    }
-    done(summary(verb, outcome));
-    return outcome;
+  pulumi(verb: Verb): Promise<Outcome> {
+    return this.engine.run(verb);
   }
 
   /** The stack's resources, from its state. */
@@ -129,19 +113,6 @@ export class Stage {
     }
     await this.edge2.addInterface("lan0");
   }
-}
-
-function summary(verb: Verb, { changes }: Outcome): string {
-  const words: Record<string, string> =
-    verb === "preview"
-      ? { create: "to create", update: "to update", delete: "to delete" }
-      : { create: "created", update: verb === "refresh" ? "drifted" : "updated", delete: "deleted" };
-  const parts = Object.entries(words).flatMap(([operation, word]) => {
-    const stack = operation === "update" ? 0 : 1; // the stack itself is created and deleted too
-    const number = (changes[operation] ?? 0) - stack;
-    return number > 0 ? [`${number} ${word}`] : [];
-  });
-  return parts.join(", ") || plural(0, "change");
 }
 
 /** Where Debian's and Ubuntu's package xdp-tools puts it. */

@@ -6,7 +6,7 @@ import { ManagedResource } from "../support/managed-resource";
 import { modesUnderTest } from "../support/modes";
 import type { NetnsHost } from "../support/netns-host";
 import { PulumiProject } from "../support/pulumi";
-import { connect, connectAll, TcpService } from "../support/tcp-service";
+import { connect, connectAll, NetworkService } from "../support/network-service";
 import { bpffsOf } from "./filter";
 
 type Properties = Record<string, unknown>;
@@ -28,13 +28,13 @@ for (const mode of modesUnderTest(["dynamic", "plugin"])) {
     this.timeout(60_000);
     let lab: Lab;
     let host: NetnsHost;
-    let service: TcpService;
+    let service: NetworkService;
 
     before(async () => {
       ManagedResource.useMode(mode);
       lab = await Lab.create();
       host = lab.host();
-      service = await TcpService.start(host, PORTS);
+      service = await NetworkService.start(host, { tcp: PORTS });
     });
 
     after(async () => {
@@ -132,14 +132,14 @@ for (const mode of modesUnderTest(["dynamic", "plugin"])) {
     this.timeout(180_000);
     let lab: Lab;
     let host: NetnsHost;
-    let service: TcpService;
+    let service: NetworkService;
     let base: PulumiProject | undefined;
     let web: PulumiProject | undefined;
 
     before(async () => {
       lab = await Lab.create();
       host = lab.host();
-      service = await TcpService.start(host, PORTS);
+      service = await NetworkService.start(host, { tcp: PORTS });
     });
 
     after(async () => {

@@ -11,7 +11,7 @@ import { Lab } from "../support/lab";
 import { temporaryPrefix } from "../support/lab-network";
 import { ManagedResource } from "../support/managed-resource";
 import type { NetnsHost } from "../support/netns-host";
-import { connect, TcpService } from "../support/tcp-service";
+import { connect, NetworkService } from "../support/network-service";
 
 const command = resolve(__dirname, "../..", bin["pulumi-ebpf"]);
 const web = {
@@ -25,14 +25,14 @@ describe("Given the command and a host with a network policy", function () {
   this.timeout(60_000);
   let lab: Lab;
   let host: NetnsHost;
-  let service: TcpService;
+  let service: NetworkService;
   let policy: ManagedResource;
   const directory = mkdtempSync(join(tmpdir(), temporaryPrefix));
 
   before(async () => {
     lab = await Lab.create();
     host = lab.host();
-    service = await TcpService.start(host, [443, 8443]);
+    service = await NetworkService.start(host, { tcp: [443, 8443] });
     policy = await ManagedResource.create("NetworkPolicy", "web", {
       ...{ connection: host.connection, interfaces: ["eth0"], ...web },
     });

@@ -6,7 +6,7 @@ import { Lab } from "../support/lab";
 import { modesUnderTest } from "../support/modes";
 import type { NetnsHost } from "../support/netns-host";
 import { PulumiProject } from "../support/pulumi";
-import { connect, connectAll, TcpService } from "../support/tcp-service";
+import { connect, connectAll, NetworkService } from "../support/network-service";
 import { bpffsOf } from "./filter";
 
 const examples = resolve(__dirname, "../../examples");
@@ -20,12 +20,12 @@ for (const mode of modesUnderTest()) {
     let web: NetnsHost;
     let app: NetnsHost;
     let db: NetnsHost;
-    const services: TcpService[] = [];
+    const services: NetworkService[] = [];
 
     before(async () => {
       lab = await Lab.create({ hosts: 3 });
       [web, app, db] = lab.hosts as [NetnsHost, NetnsHost, NetnsHost];
-      for (const host of lab.hosts) services.push(await TcpService.start(host, PORTS));
+      for (const host of lab.hosts) services.push(await NetworkService.start(host, { tcp: PORTS }));
     });
 
     after(async () => {

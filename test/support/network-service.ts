@@ -1,5 +1,6 @@
 /**
- * TCP services on a host, and whether somebody reaches them: a real connection over which the service speaks first.
+ * TCP and UDP services on a host, and whether somebody reaches them: over a real TCP connection the service speaks
+ * first, a datagram it answers.
  *
  * Owns: the process on the host that listens. Does not own: what stands in the way.
  */
@@ -12,27 +13,41 @@ const GREETING = "hello";
 /** Ends when its standard input does, so with the process that started it at the latest. */
 const SERVER = `
 const { createServer } = require("node:net");
-const ports = process.argv.slice(1).map(Number);
-let open = 0;
-for (const port of ports) {
-  createServer((socket) => socket.on("error", () => {}).end("${GREETING}"))
-    .listen(port, "::", () => ++open === ports.length && console.log("ready"));
+const { createSocket } = require("node:dgram");
+const { tcp, udp } = JSON.parse(process.argv[1]);
+let closed = tcp.length + udp.length;
+const opened = () => --closed === 0 && console.log("ready");
+for (const port of tcp)
+  createServer((socket) => socket.on("error", () => {}).end("${GREETING}")).listen(port, "::", opened);
+for (const port of udp) {
+  const socket = createSocket("udp6", (_, { port: to, address }) => socket.send("${GREETING}", to, address));
+  socket.bind(port, "::", opened);
 }
 process.stdin.resume().on("end", () => process.exit());
 `;
 
-export class TcpService {
+export interface Ports {
+  tcp?: readonly number[];
+  udp?: readonly number[];
+}
+
+export class NetworkService {
   private constructor(private readonly child: ChildProcess) {}
 
   /** Resolves when all ports are open, IPv4 and IPv6. */
-  static async start(host: TestHost, ports: readonly number[]): Promise<TcpService> {
-    const [program, ...words] = host.command([process.execPath, "-e", SERVER, ...ports.map(String)]);
+  static async start(host: TestHost, { tcp = [], udp = [] }: Ports): Promise<NetworkService> {
+    const [program, ...words] = host.command([
+      ...[process.execPath, "-e", SERVER],
+      JSON.stringify({ tcp, udp }),
+    ]);
     const child = spawn(program!, words, { stdio: ["pipe", "pipe", "inherit"] });
     await new Promise<void>((done, fail) => {
-      child.once("error", fail).once("exit", (code) => fail(new Error(`TCP service: exit status ${code}`)));
+      child
+        .once("error", fail)
+        .once("exit", (code) => fail(new Error(`network service: exit status ${code}`)));
       child.stdout!.once("data", () => done());
     });
-    return new TcpService(child);
+    return new NetworkService(child);
   }
 
   async stop(): Promise<void> {
@@ -53,6 +68,17 @@ export async function connect(
   const { code, stdout } = await run(from.command(words), { check: false });
   if (code === 0 && stdout === GREETING) return "open";
   return code === 124 ? "dropped" : "refused";
+}
+
+/** Whether a datagram is answered. */
+export async function connectUdp(
+  from: Pick<TestClient, "command">,
+  address: string,
+  port: number,
+): Promise<boolean> {
+  const script = `exec 3<>"/dev/udp/$0/$1" && echo >&3 && head -c ${GREETING.length} <&3`;
+  const words = ["timeout", "1.5", "bash", "-c", script, address, String(port)];
+  return (await run(from.command(words), { check: false })).stdout === GREETING;
 }
 
 /** Ports by what a connection to them met. */
