@@ -74,6 +74,7 @@ export function provider(kind: string): Dynamic {
       guarded(kind, id, async () => {
         const found = await (await ready).read(kind, id, fromEngine(state));
         if (found === null) return { id: "", props: {} };
+        if (found.unchanged) return { id, props: state };
         return { id, props: toEngine(found.outputs), inputs: toEngine(found.inputs) };
       }),
 

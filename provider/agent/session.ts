@@ -10,6 +10,7 @@ import {
   PROTOCOL_VERSION,
   type ApplyParams,
   type HelloResult,
+  type ObserveAnswer,
   type RemoveParams,
   type RollBackParams,
   type RollBackResult,
@@ -35,7 +36,7 @@ import { apply } from "./reconcile/apply";
 import { confirm, goBack } from "./reconcile/confirm";
 import { withHandles } from "./reconcile/handles";
 import type { Report } from "./reconcile/map-contents";
-import { observe } from "./reconcile/observe";
+import { momentOf, observe } from "./reconcile/observe";
 import { finishRemoval, remove, takeOff } from "./reconcile/remove";
 import { openProgram } from "./reconcile/resolve";
 import { rollBack } from "./reconcile/roll-back";
@@ -64,7 +65,7 @@ export function openSession(host: Host): Session {
     plan: (params) => plan(host, params, guardContext(host, params)),
     apply: (params, context) => applyAlone(host, params, context),
     confirm: (params, context) => alone(host, "apply", params.id, context, () => confirm(host, params)),
-    observe: ({ id }) => observe(host, id),
+    observe: ({ ids }) => observeEach(host, ids),
     remove: (params, context) => removeAlone(host, params, context),
     rollBack: (params, context) => rollBackAlone(host, params, context),
     run: (params, { signal }) => runCommand(params, signal),
@@ -139,6 +140,15 @@ function hello(host: Host, protocol: number): HelloResult {
     architecture: os.arch() === "arm64" ? "arm64" : "x64",
     bootId: host.bootId,
   };
+}
+
+async function observeEach(host: Host, ids: readonly string[]): Promise<ObserveAnswer[]> {
+  const moment = momentOf(host);
+  const answers: ObserveAnswer[] = [];
+  for (const id of ids) {
+    answers.push(await observe(host, id, moment).catch((error) => ({ error: explain(error).toWire() })));
+  }
+  return answers;
 }
 
 function applyAlone(

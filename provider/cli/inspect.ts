@@ -2,6 +2,7 @@
 import { EbpfError } from "../errors";
 import { withDefaults } from "../lifecycle/defaults";
 import { driftTexts } from "../lifecycle/drift";
+import { observeTogether } from "../lifecycle/observe-together";
 import type { ObserveResult } from "../protocol/messages";
 import { type Spec, SPEC_FORMAT } from "../protocol/spec";
 import { parseSpecId } from "../protocol/spec-id";
@@ -19,7 +20,7 @@ export const inspect: Command = {
   async run(invocation) {
     const id = specIdOf(invocation.operands[0]!);
     const session = await openHost(invocation);
-    const observed = await session.call("observe", { id });
+    const observed = await observeTogether(session, id);
     if (observed === null) throw await unknown(session, id);
     // items of drift hold keys and values as bytes, secret ones too; the texts leave those out
     const { drift: _items, notes: _none, ...status } = observed.status;

@@ -14,6 +14,7 @@ import { hostLabel } from "../transport/connection";
 import type { AgentSession } from "../transport/session";
 import { during } from "./call";
 import type { Tools } from "./apply";
+import { observeTogether } from "./observe-together";
 
 /** How long a host may take to go back: it waits for its lock, and may have many rows to write. */
 const GOING_BACK_MS = 60_000;
@@ -107,7 +108,7 @@ async function settle(tools: Tools, change: Change, cause: EbpfError, deadline: 
 async function look({ openAnew, call }: Tools, { inputs, spec }: Change): Promise<ObserveResult | null> {
   const session = await openAnew(inputs, call.signal);
   try {
-    return await session.call("observe", { id: spec.id }, during(call));
+    return await observeTogether(session, spec.id, call);
   } finally {
     session.release();
   }

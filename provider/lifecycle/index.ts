@@ -6,6 +6,7 @@
  * or the wire of an adapter (provider/adapters). Values here are plain JSON; an unknown one is UNKNOWN.
  */
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { EbpfError, type Problem } from "../errors";
 import { parseSpecId } from "../protocol/spec-id";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
@@ -42,6 +43,13 @@ export interface CheckOutcome {
   failures: Problem[];
 }
 
+export interface ReadOutcome {
+  inputs: Properties;
+  outputs: Properties;
+  /** The outputs are those of the state: then the inputs are too, and the engine need not be told either anew. */
+  unchanged: boolean;
+}
+
 /** Each may be given the call of the engine that it serves; without one it reports where `LifecycleOptions` says. */
 export interface Lifecycle {
   /** Never throws. `olds` are the inputs in the state, absent for a new or replacing resource. */
@@ -64,12 +72,7 @@ export interface Lifecycle {
   /** Also finishes what a create left half-done. Fails like create. */
   update(kind: string, id: string, olds: Properties, news: Properties, call?: Call): Promise<Properties>;
   /** `null`: there is neither a Record nor a pin. An unreachable host is an error, never `null`. */
-  read(
-    kind: string,
-    id: string,
-    state: Properties,
-    call?: Call,
-  ): Promise<{ inputs: Properties; outputs: Properties } | null>;
+  read(kind: string, id: string, state: Properties, call?: Call): Promise<ReadOutcome | null>;
   /**
    * A resource by its id, for import and `get`. `connection` wins over the way that the id names. `null` as of read;
    * fails with `invalid` for an id that is none of this kind.
@@ -176,6 +179,17 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     return { inputs, failures };
   }
 
+  async function read(kind: string, id: string, outputs: Properties, call: Call | undefined) {
+    const definition = definitionOf(kind, id, outputs);
+    if (isFleet(outputs)) return fleets.read(definition, id, outputs, call);
+    const state = stateOf(kind, id, outputs);
+    try {
+      return await observe(toolsOf(call), definition, state, state);
+    } catch (thrown) {
+      throw atHost(withWaysOut(EbpfError.from(thrown), "read"), state);
+    }
+  }
+
   return {
     async check(kind, olds, news, call = options) {
       try {
@@ -235,14 +249,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     },
 
     async read(kind, id, outputs, call) {
-      const definition = definitionOf(kind, id, outputs);
-      if (isFleet(outputs)) return fleets.read(definition, id, outputs, call);
-      const state = stateOf(kind, id, outputs);
-      try {
-        return await observe(toolsOf(call), definition, state, state);
-      } catch (thrown) {
-        throw atHost(withWaysOut(EbpfError.from(thrown), "read"), state);
-      }
+      const found = await read(kind, id, outputs, call);
+      return found && { ...found, unchanged: isDeepStrictEqual(found.outputs, outputs) };
     },
 
     async find(kind, id, given, call) {

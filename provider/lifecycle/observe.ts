@@ -3,10 +3,10 @@ import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 import type { Tools } from "./apply";
-import { during } from "./call";
 import { withDefaults, withoutDefaults } from "./defaults";
 import { driftTexts } from "./drift";
 import { withHeld } from "./held";
+import { observeTogether } from "./observe-together";
 import { hostlessOf, type Properties, type State } from "./state";
 
 /**
@@ -21,7 +21,7 @@ export async function observe(
   state: Pick<State, "specId"> & Partial<State>,
 ): Promise<{ inputs: Properties; outputs: Properties } | null> {
   const session = await open(reached);
-  const observed = await session.call("observe", { id: state.specId }, during(call));
+  const observed = await observeTogether(session, state.specId, call);
   if (observed === null) return null;
   const { specId } = reached;
   const recorded = observed.inputs as Properties;

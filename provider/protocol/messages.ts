@@ -26,7 +26,7 @@ import type { Spec } from "./spec";
 import type { Status } from "./status";
 
 /** Raised when either end would misread the other. An agent answers only its own version. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export interface AgentVerbs {
   hello(params: HelloParams): HelloResult;
@@ -36,8 +36,8 @@ export interface AgentVerbs {
   apply(params: ApplyParams): Status;
   /** To be called over a connection that was dialled after the apply. */
   confirm(params: ConfirmParams): ConfirmResult;
-  /** `null`: no Record and no pin. */
-  observe(params: { id: string }): ObserveResult | null;
+  /** An answer per id, in their order. */
+  observe(params: { ids: string[] }): ObserveAnswer[];
   remove(params: RemoveParams): RemoveResult;
   /** Back to what `keepPrevious` kept. */
   rollBack(params: RollBackParams): RollBackResult;
@@ -158,6 +158,9 @@ export interface ObserveResult {
   status: Status;
   inputs: unknown;
 }
+
+/** `null`: no Record and no pin. What fails for one Spec leaves the others their answers. */
+export type ObserveAnswer = ObserveResult | { error: WireError } | null;
 
 export interface RemoveParams {
   id: string;

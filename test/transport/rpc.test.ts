@@ -93,8 +93,8 @@ describe("rpc", () => {
   });
 
   it("returns null for null", async () => {
-    const client = await connect({ observe: () => null });
-    assert.equal(await client.call("observe", { id: "x" }), null);
+    const client = await connect({ "blob.put": () => null });
+    assert.equal(await client.call("blob.put", { blobs: {} }), null);
   });
 
   it("carries 16 MB unchanged", async () => {
@@ -181,15 +181,15 @@ describe("rpc", () => {
 
   it("tells each caller of a verb its own progress", async () => {
     const client = await connect({
-      observe: ({ id }, { progress }) => {
+      observe: ({ ids: [id = ""] }, { progress }) => {
         for (let done = 1; done <= 3; done++) progress({ id, message: `step of ${id}`, done, total: 3 });
-        return null;
+        return [null];
       },
     });
     const seen: Record<string, unknown[]> = { a: [], b: [] };
     await Promise.all(
       ["a", "b"].map((id) =>
-        client.call("observe", { id }, { onProgress: (progress) => seen[id]!.push(progress) }),
+        client.call("observe", { ids: [id] }, { onProgress: (progress) => seen[id]!.push(progress) }),
       ),
     );
     for (const id of ["a", "b"]) {
@@ -203,7 +203,7 @@ describe("rpc", () => {
   it("fails every call under way, and later ones, when the connection is lost", async () => {
     const client = await connect({ list: () => new Promise(() => {}), observe: () => new Promise(() => {}) });
     served = undefined; // its calls never return
-    const calls = [client.call("list", {}), client.call("observe", { id: "x" })];
+    const calls = [client.call("list", {}), client.call("observe", { ids: ["x"] })];
     setTimeout(() => ends[1]!.destroy(), 5);
     for (const result of await Promise.allSettled(calls)) {
       assert.equal(result.status, "rejected");
@@ -254,8 +254,8 @@ describe("rpc", () => {
 
   it("answers a value that JSON cannot express with an error and goes on", async () => {
     const client = await connect({ observe: () => ({ status: 1n }) as never, hello: () => hello });
-    await assert.rejects(client.call("observe", { id: "x" }), (error) => EbpfError.is(error, "transport"));
-    await assert.rejects(client.call("observe", { id: 1n } as never), (error) =>
+    await assert.rejects(client.call("observe", { ids: ["x"] }), (error) => EbpfError.is(error, "transport"));
+    await assert.rejects(client.call("observe", { ids: [1n] } as never), (error) =>
       EbpfError.is(error, "internal"),
     );
     assert.deepEqual(await client.call("hello", { protocol: 1 }), hello);

@@ -26,7 +26,7 @@ describe("session", function () {
       const abort = new AbortController();
       const call = session.call(
         "observe",
-        { id: "x" },
+        { ids: ["x"] },
         { signal: abort.signal, onProgress: () => abort.abort() },
       );
       await assert.rejects(call, { code: "cancelled", message: "observe x: cancelled" });
@@ -47,7 +47,11 @@ describe("session", function () {
 
     it("fails when the connection is cut under it, and is not repeated; the next one dials again", async () => {
       const session = await suite.pool.open(suite.host.connection);
-      const call = session.call("observe", { id: "x" }, { onProgress: () => void suite.host.dropSessions() });
+      const call = session.call(
+        "observe",
+        { ids: ["x"] },
+        { onProgress: () => void suite.host.dropSessions() },
+      );
       const error = await failure(call);
       assert.ok(EbpfError.is(error, "transport"));
       assert.equal(error.details.phase, "closed");
@@ -57,7 +61,7 @@ describe("session", function () {
     it("fails when the host falls silent", async function () {
       const session = await suite.pool.open(suite.host.connection);
       const call = failure(
-        session.call("observe", { id: "x" }, { onProgress: () => void suite.host.partition() }),
+        session.call("observe", { ids: ["x"] }, { onProgress: () => void suite.host.partition() }),
       );
       const error = await call.finally(() => suite.host.heal());
       assert.ok(EbpfError.is(error, "transport"));

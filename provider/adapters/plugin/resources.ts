@@ -21,6 +21,7 @@ import { EbpfError, type Problem } from "../../errors";
 import { type Call, type ChangeKind, isUnreachable, PartialError, type Properties } from "../../lifecycle";
 import { formatSpecId, parseSpecId } from "../../protocol/spec-id";
 import type { Connection } from "../../transport/connection";
+import { PROVIDER_KEY } from "../provider-text";
 import { REFERENCES, secret, unfitAssets } from "../wire";
 import type { Calls, Subject } from "./calls";
 import type { Core } from "./core";
@@ -69,6 +70,13 @@ export function createResources(core: Core, calls: Calls) {
     return toStruct(definition === undefined ? inputs : withSecrets(definition.inputs, inputs));
   }
 
+  /** Whether a state is as `encode` would write it: by this adapter, and with nothing to mark as a secret. */
+  function isAsEncoded(kind: string, state: Struct | undefined, outputs: Properties): boolean {
+    const definition = core.definitionOf(kind);
+    const isOwn = state?.getFieldsMap().has(PROVIDER_KEY) === false;
+    return isOwn && definition !== undefined && withSecrets(definition.inputs, outputs) === outputs;
+  }
+
   /** With what the Node SDK sends and other languages leave to us; without what an import has of check's own. */
   function completed(urn: Urn, kind: string, given: Properties): Properties {
     const { project, stack, name } = urn;
@@ -111,7 +119,6 @@ export function createResources(core: Core, calls: Calls) {
       return run(request.getUrn(), "compare", async (kind) => {
         const olds = fromStruct(request.getOlds()) ?? {};
         const news = fromStruct(request.getNews()) ?? {};
-        const oldInputs = fromStruct(request.getOldInputs());
         const diff = lifecycle.diff(kind, request.getId(), olds, news, request.getIgnorechangesList());
         const { DIFF_NONE, DIFF_SOME } = DiffResponse.DiffChanges;
         const response = new DiffResponse()
@@ -121,6 +128,8 @@ export function createResources(core: Core, calls: Calls) {
           .setDeletebeforereplace(false)
           .setDiffsList([...new Set(Object.keys(diff.paths).map(headOf))])
           .setHasdetaileddiff(true);
+        if (!diff.changes) return response;
+        const oldInputs = fromStruct(request.getOldInputs());
         for (const [path, kindOfChange] of Object.entries(diff.paths)) {
           // a difference that only the outputs have is the host's, not the program's
           const ofInputs =
@@ -165,18 +174,22 @@ export function createResources(core: Core, calls: Calls) {
       const urn = request.getUrn();
       const id = request.getId();
       const work = async (kind: string, call: Call) => {
-        const state = fromStruct(request.getProperties());
-        if (state?.["specId"] !== undefined && !holdsReferences(request.getProperties())) ownSdk.add(urn);
+        const properties = request.getProperties();
+        const state = fromStruct(properties);
+        if (state?.["specId"] !== undefined && !holdsReferences(properties)) ownSdk.add(urn);
         const found =
           state?.["specId"] === undefined
             ? await lookUp(urn, kind, id, state, call)
-            : await refresh(kind, id, state, fromStruct(request.getInputs()) ?? {}, call);
+            : await refresh(kind, id, state, request.getInputs(), call);
         if (found === null) return new ReadResponse();
-        return new ReadResponse()
-          .setId(id)
+        const response = new ReadResponse().setId(id).setRefreshBeforeUpdate(autoRefresh);
+        // as it came; inputs that are not given stay as the engine has them
+        if (found.unchanged && isAsEncoded(kind, properties, found.outputs)) {
+          return response.setProperties(properties);
+        }
+        return response
           .setProperties(encode(urn, kind, found.outputs))
-          .setInputs(encodeInputs(kind, found.inputs))
-          .setRefreshBeforeUpdate(autoRefresh);
+          .setInputs(encodeInputs(kind, found.inputs));
       };
       return run(urn, "read", work, timeoutOf("read", request.getTimeout()));
     },
@@ -191,13 +204,19 @@ export function createResources(core: Core, calls: Calls) {
   };
 
   /** Every `up` reads in this mode: a host that is down must not stop the others' work. */
-  async function refresh(kind: string, id: string, state: Properties, inputs: Properties, call: Call) {
+  async function refresh(
+    kind: string,
+    id: string,
+    state: Properties,
+    inputs: Struct | undefined,
+    call: Call,
+  ) {
     try {
       return await lifecycle.read(kind, id, state, call);
     } catch (thrown) {
       if (!autoRefresh || !isUnreachable(EbpfError.from(thrown))) throw thrown;
       call.report(`${EbpfError.from(thrown).message}: not refreshed, autoRefresh goes on without`, "warning");
-      return { inputs, outputs: state };
+      return { inputs: fromStruct(inputs) ?? {}, outputs: state, unchanged: false };
     }
   }
 
@@ -206,7 +225,8 @@ export function createResources(core: Core, calls: Calls) {
     if (given === undefined) refuseForeign(parseUrn(urn), kind, id, config.owner);
     const found = await lifecycle.find(kind, id, given?.["connection"] as Connection | undefined, call);
     if (found === null) return null;
-    return { inputs: withHiddenGlobals(found.inputs), outputs: withHiddenGlobals(found.outputs) };
+    const { inputs, outputs } = found;
+    return { inputs: withHiddenGlobals(inputs), outputs: withHiddenGlobals(outputs), unchanged: false };
   }
 }
 

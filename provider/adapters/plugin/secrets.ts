@@ -2,7 +2,6 @@
  * Secrets on their way to the engine. It marks what came to us as a secret, by name; but what nobody marked (a key in
  * plain text, an import, which came from the host) must not lie in the state in clear either.
  */
-import { isDeepStrictEqual } from "node:util";
 import type { Properties } from "../../lifecycle";
 import { UNKNOWN } from "../../lifecycle";
 import { propertiesOf, type Property, type Type } from "../../schema/property";
@@ -12,24 +11,23 @@ type Schema = Parameters<typeof propertiesOf>[0];
 
 const known = new WeakMap<Schema, Property[]>();
 
-/** The properties with each that the schema calls secret, at any depth, marked for the engine. */
+/** The properties with each that the schema calls secret, at any depth, marked for the engine; themselves if none is. */
 export function withSecrets(schema: Schema, properties: Properties): Properties {
   let described = known.get(schema);
   if (described === undefined) known.set(schema, (described = propertiesOf(schema)));
   const marked = markObject(properties, described);
   // rows come back from a host without what made them secret
-  if (properties["secret"] === true && marked["entries"] !== undefined) {
-    marked["entries"] = markValue(marked["entries"]);
-  }
-  return marked;
+  if (properties["secret"] !== true || marked["entries"] === undefined) return marked;
+  return { ...marked, entries: markValue(marked["entries"]) };
 }
 
 function markObject(object: Properties, described: readonly Property[]): Properties {
-  const marked: Properties = { ...object };
+  let marked = object;
   for (const { name, type, secret: isSecret } of described) {
     const value = object[name];
     if (value === undefined) continue;
-    marked[name] = isSecret ? markValue(value) : mark(value, type);
+    const inner = isSecret ? markValue(value) : mark(value, type);
+    if (inner !== value) marked = { ...marked, [name]: inner };
   }
   return marked;
 }
@@ -43,13 +41,13 @@ function mark(value: unknown, type: Type): unknown {
     case "list": {
       // as a whole, as the engine marks lists: a secret within a secret is more than the Node SDK unwraps
       if (!Array.isArray(value) || !hasSecrets(type.of)) return value;
-      const marked = value.map((item) => mark(item, type.of));
-      return isDeepStrictEqual(marked, value) ? value : markValue(value);
+      return value.some((item) => mark(item, type.of) !== item) ? markValue(value) : value;
     }
-    case "record":
-      return isObject(value)
-        ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mark(item, type.of)]))
-        : value;
+    case "record": {
+      if (!isObject(value)) return value;
+      const marked = Object.entries(value).map(([key, item]) => [key, mark(item, type.of)] as const);
+      return marked.every(([key, item]) => item === value[key]) ? value : Object.fromEntries(marked);
+    }
     case "object":
       return isObject(value) ? markObject(value, type.properties) : value;
     case "union":

@@ -6,7 +6,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { readIfThere, removeIfThere, writeAtomically } from "../durable-file";
+import { fileError, readIfThere, removeIfThere, systemCode, writeAtomically } from "../durable-file";
 import { type Roots, intentPath } from "../layout";
 import { parseStored } from "../records";
 import type { Action } from "./actions";
@@ -26,8 +26,9 @@ export interface Intent {
   mixed?: { old: string[]; new: string[] };
 }
 
-/** Fails with `record` when it is damaged or of a newer format. */
-export function readIntent(roots: Roots, id: string): Intent | null {
+/** `files`: what `intentFiles` said. Fails with `record` when it is damaged or of a newer format. */
+export function readIntent(roots: Roots, id: string, files?: ReadonlySet<string>): Intent | null {
+  if (files?.has(path.basename(intentPath(roots, id))) === false) return null;
   const bytes = readIfThere(intentPath(roots, id));
   return bytes === null ? null : parseStored<Intent>(bytes, id, "intent", INTENT_FORMAT);
 }
@@ -35,13 +36,23 @@ export function readIntent(roots: Roots, id: string): Intent | null {
 /** Specs that a verb was at work on. */
 export function intentIds(roots: Roots): string[] {
   const directory = path.join(roots.state, "intents");
-  return fs
-    .readdirSync(directory)
+  return [...intentFiles(roots)]
     .filter((name) => name.endsWith(".json"))
     .map(
       (name) =>
         parseStored<Intent>(fs.readFileSync(path.join(directory, name)), name, "intent", INTENT_FORMAT).id,
     );
+}
+
+/** Names of the files of all intents, for who would else look for many in vain. */
+export function intentFiles(roots: Roots): ReadonlySet<string> {
+  const directory = path.join(roots.state, "intents");
+  try {
+    return new Set(fs.readdirSync(directory));
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return new Set();
+    throw fileError(`list ${directory}`, error);
+  }
 }
 
 export function writeIntent(roots: Roots, intent: Intent): void {

@@ -13,7 +13,7 @@ import type { Record } from "../records";
 import { type Actual, openActual } from "./actual";
 import { markDrifted } from "./drift-mark";
 import { type Handles, withHandles } from "./handles";
-import { readIntent } from "./intent";
+import { intentFiles, readIntent } from "./intent";
 import { globalsStand } from "./objects";
 import { observeEntries } from "./observe-entries";
 import { appliedHook } from "./prepare-links";
@@ -24,16 +24,29 @@ import { confirmDrift } from "./unconfirmed";
 const MOST_LOOKS = 50;
 const PAUSE_MS = 100;
 
+/** What several looks in a row need to ask once. */
+export interface Moment {
+  sequence: number;
+  intents: ReadonlySet<string>;
+}
+
+export function momentOf(host: Host): Moment {
+  return { sequence: host.lock.sequence(), intents: intentFiles(host.roots) };
+}
+
 /** `null`: neither Record nor pin. */
-export async function observe(host: Host, id: string): Promise<ObserveResult | null> {
-  for (let look = 1; ; look++) {
-    const sequence = host.lock.sequence();
+export async function observe(
+  host: Host,
+  id: string,
+  moment = momentOf(host),
+): Promise<ObserveResult | null> {
+  for (let look = 1; ; look++, moment = momentOf(host)) {
     const record = host.records.read(id);
     if (record === null) return observeWithoutRecord(host, id);
-    const status = await statusOf(host, record);
+    const status = await statusOf(host, record, [], { intents: moment.intents });
     // a program that is exchanged at this very moment is no drift
-    const isQuiet = host.lock.sequence() === sequence && !host.lock.isBusy();
-    if (status.drift.length === 0 || isQuiet || look === MOST_LOOKS) {
+    const isQuiet = () => host.lock.sequence() === moment.sequence && !host.lock.isBusy();
+    if (status.drift.length === 0 || look === MOST_LOOKS || isQuiet()) {
       if (status.drift.some(({ code }) => code.startsWith("entry-"))) markDrifted(host.roots, id);
       return { status, inputs: record.inputs };
     }
@@ -64,6 +77,12 @@ function emptyStatus(id: string, incarnation: string, revision: number, specDige
   };
 }
 
+interface StatusOptions {
+  written?: boolean;
+  /** As in a Moment. */
+  intents?: ReadonlySet<string> | undefined;
+}
+
 /**
  * `written`: entries were written a moment ago, each command of the kernel's answering success; a second reading of
  * a million rows would say no more.
@@ -72,7 +91,7 @@ export function statusOf(
   host: Host,
   record: Record,
   notes: string[] = [],
-  { written = false } = {},
+  { written = false, intents }: StatusOptions = {},
 ): Promise<Status> {
   return withHandles(async (handles) => {
     const { id, incarnation, revision, specDigest, swappedLinks } = record;
@@ -81,7 +100,7 @@ export function statusOf(
     if (record.unconfirmed !== undefined) status.revertsAt = record.unconfirmed.until;
     status.drift.push(...confirmDrift(record));
     const actual = openActual(host, record, handles);
-    const intent = readIntent(host.roots, id);
+    const intent = readIntent(host.roots, id, intents);
     if (intent?.mixed !== undefined) {
       const message = `some links run the old, some the new program: ${intent.mixed.new.join(", ")} the new`;
       status.drift.push({ code: "mixed", part: "", message });

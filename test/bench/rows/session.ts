@@ -71,7 +71,7 @@ async function measureCall(host: NetnsHost, object: string, bench: Bench): Promi
     () =>
       withAgent(host, async (agent) => {
         const time = await seconds(async () => {
-          for (let call = 0; call < calls; call++) await agent.call("observe", { id: program.specId });
+          for (let call = 0; call < calls; call++) await agent.call("observe", { ids: [program.specId] });
         });
         return (time / calls) * 1000;
       }),
@@ -96,7 +96,7 @@ async function measureMemory(host: NetnsHost, object: string, bench: Bench): Pro
     bench.repeat,
     () =>
       withAgent(host, async (agent) => {
-        await Promise.all(made.map(({ specId }) => agent.call("observe", { id: specId })));
+        await Promise.all(made.map(({ specId }) => agent.call("observe", { ids: [specId] })));
         return peakOf(host, agent.hello.pid);
       }),
     async () => {

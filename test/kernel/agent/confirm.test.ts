@@ -113,7 +113,7 @@ describe("confirm", function () {
     await change(later, 1);
     const clock = record().unconfirmed!.timer;
     await clockGoes(clock);
-    assert.equal(await agent.call("observe", { id: programId }), null);
+    assert.equal(await agent.look(programId), null);
     host.assertEmpty();
   });
 

@@ -190,7 +190,7 @@ describe("entries", function () {
     for (let i = 0; i < 1020; i++) set(i + 5000, 1);
     await assert.rejects(apply(many.slice(0, 10)), code("limit"));
     assert.equal(dump().length, 1020);
-    assert.equal(await host.agent.call("observe", { id: entriesId }), null);
+    assert.equal(await host.agent.look(entriesId), null);
   });
 
   it("deletes first where a full map leaves no other way, and says so", async () => {

@@ -225,7 +225,7 @@ describe("hooks", function () {
         assert.deepEqual(place.running(), []);
         const again = await host.agent.call("remove", { id: linkId, incarnation: "one" });
         assert.equal(again.removed, false);
-        assert.equal(await host.agent.call("observe", { id: linkId }), null);
+        assert.equal(await host.agent.look(linkId), null);
       });
     });
   }

@@ -60,7 +60,7 @@ describe("identity", function () {
   it("answers the inputs that were applied, and stores new ones without a new revision", async () => {
     const { revision } = await host.agent.apply(programSpec(guard), "one", { user: "a" });
     assert.equal(revision, 1);
-    const result = await host.agent.call("observe", { id: programId });
+    const result = await host.agent.look(programId);
     assert.deepEqual(result!.inputs, { user: "a" });
   });
 

@@ -47,7 +47,7 @@ describe("a hook that somebody else holds", function () {
       assert.notEqual(error.context.remedy, undefined);
       return true;
     });
-    assert.equal(await host.agent.call("observe", { id: linkId }), null);
+    assert.equal(await host.agent.look(linkId), null);
   }
 
   /** A program that bpftool loaded, pinned while `work` runs. */

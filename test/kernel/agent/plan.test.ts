@@ -47,7 +47,7 @@ describe("plan", () => {
     await assert.rejects(host.agent.apply(programSpec(rejected)), { code: "verifier" });
     assert.deepEqual(host.pins(), []);
     assert.deepEqual(host.records(), []);
-    assert.equal(await host.agent.call("observe", { id: programId }), null);
+    assert.equal(await host.agent.look(programId), null);
   });
 
   it("finds unknown entrypoints, interfaces, namespaces, cgroups and tracepoints", async () => {

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { EbpfError } from "../../../provider/errors";
+import { PROTOCOL_VERSION } from "../../../provider/protocol/messages";
 import { agentBundle, agentEnvironment, compileGuard, linkSpec, programSpec, TestHost } from "./support";
 import { closesEverything } from "../bpf/support";
 
@@ -29,7 +30,7 @@ describe("agent process", function () {
   it("names its version and protocol", () => {
     const { status, stdout } = run("--version");
     assert.equal(status, 0);
-    assert.equal(stdout, "development protocol 1\n");
+    assert.equal(stdout, `development protocol ${PROTOCOL_VERSION}\n`);
   });
 
   it("names the digest that its directory bears", () => {
@@ -43,7 +44,7 @@ describe("agent process", function () {
       env: agentEnvironment(host.roots),
       encoding: "utf8",
     });
-    assert.equal(stdout, `${digest} protocol 1\n`);
+    assert.equal(stdout, `${digest} protocol ${PROTOCOL_VERSION}\n`);
   });
 
   it("tells its usage on stderr, and nothing on stdout", () => {
@@ -55,10 +56,10 @@ describe("agent process", function () {
   it("greets its own protocol only", async () => {
     const agent = host.spawn();
     try {
-      assert.equal((await agent.call("hello", { protocol: 1 })).pid, agent.child.pid);
-      await assert.rejects(agent.call("hello", { protocol: 2 }), (error) => {
+      assert.equal((await agent.call("hello", { protocol: PROTOCOL_VERSION })).pid, agent.child.pid);
+      await assert.rejects(agent.call("hello", { protocol: PROTOCOL_VERSION + 1 }), (error) => {
         assert.ok(EbpfError.is(error, "transport"));
-        assert.match(error.message, /speaks protocol 1, the operator's side speaks 2/);
+        assert.match(error.message, /speaks protocol \d+, the operator's side speaks \d+/);
         assert.match(error.context.remedy!, /deliver/);
         return true;
       });

@@ -9,8 +9,9 @@ import { buildSync } from "esbuild";
 import { Host } from "../../../provider/agent/host";
 import { type Roots, specDirectory } from "../../../provider/agent/layout";
 import { type Session, openSession } from "../../../provider/agent/session";
+import { EbpfError } from "../../../provider/errors";
 import type { Hook } from "../../../provider/protocol/hooks";
-import type { ParamsOf, ResultOf, Verb } from "../../../provider/protocol/messages";
+import type { ObserveResult, ParamsOf, ResultOf, Verb } from "../../../provider/protocol/messages";
 import { type RpcClient, connectRpc } from "../../../provider/protocol/rpc";
 import {
   type EntriesChunk,
@@ -146,8 +147,15 @@ export abstract class Agent {
     return this.call("apply", { spec, inputs, incarnation });
   }
 
+  /** `null`: the host holds nothing of it. */
+  async look(id: string): Promise<ObserveResult | null> {
+    const [answer = null] = await this.call("observe", { ids: [id] });
+    if (answer !== null && "error" in answer) throw EbpfError.fromWire(answer.error);
+    return answer;
+  }
+
   async observe(id: string): Promise<Status> {
-    const result = await this.call("observe", { id });
+    const result = await this.look(id);
     assert.ok(result, `${id} is gone`);
     return result.status;
   }

@@ -6,6 +6,7 @@ import { mount, possibleCpus, unmount } from "../../../provider/bpf";
 import { type EbpfError } from "../../../provider/errors";
 import { runFunction } from "../../../provider/functions";
 import type { Hook } from "../../../provider/protocol/hooks";
+import { PROTOCOL_VERSION } from "../../../provider/protocol/messages";
 import { openSources } from "../../../provider/sources";
 import type { AgentSession } from "../../../provider/transport/session";
 import {
@@ -56,7 +57,7 @@ describe("functions", function () {
   ): Promise<{ outputs: Found; secrets: readonly string[] }> {
     const session = {
       host: "here",
-      hello: await host.agent.call("hello", { protocol: 1 }),
+      hello: await host.agent.call("hello", { protocol: PROTOCOL_VERSION }),
       call: (verb, params) => host.agent.call(verb, params),
       release: () => undefined,
     } satisfies AgentSession;

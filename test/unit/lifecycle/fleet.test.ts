@@ -275,7 +275,7 @@ describe("a fleet", () => {
   describe("read", () => {
     it("finds no difference when there is none", async () => {
       const { id, inputs, outputs } = await created();
-      assert.deepEqual(await lifecycle.read(kind, id, outputs), { inputs, outputs });
+      assert.deepEqual(await lifecycle.read(kind, id, outputs), { inputs, outputs, unchanged: true });
     });
 
     it("puts drift in words with its host, which an update repairs on that host alone", async () => {

@@ -108,8 +108,10 @@ export class Host {
         return { confirmed: true };
       }
       case "observe": {
-        const found = this.records.get((params as ParamsOf<"observe">).id);
-        return found === undefined ? null : { status: this.status(found), inputs: found.inputs };
+        return (params as ParamsOf<"observe">).ids.map((id) => {
+          const found = this.records.get(id);
+          return found === undefined ? null : { status: this.status(found), inputs: found.inputs };
+        });
       }
       case "remove": {
         const { id, incarnation } = params as ParamsOf<"remove">;

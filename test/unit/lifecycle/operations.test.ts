@@ -138,7 +138,7 @@ describe("operations", () => {
 
     it("finds no difference when there is none", async () => {
       const found = await lifecycle.read(kind, id, state);
-      assert.deepEqual(found, { inputs, outputs: state });
+      assert.deepEqual(found, { inputs, outputs: state, unchanged: true });
     });
 
     it("puts drift in words, which diff takes as a change", async () => {
@@ -146,6 +146,7 @@ describe("operations", () => {
       const found = await lifecycle.read(kind, id, state);
       assert.deepEqual(found!.outputs["drift"], ["detached from eth0"]);
       assert.deepEqual(found!.inputs["drift"], ["detached from eth0"], "a preview shows it");
+      assert.equal(found!.unchanged, false);
       assert.equal(lifecycle.diff(kind, id, found!.outputs, inputs).changes, true);
     });
 

@@ -113,10 +113,9 @@ export class Engine {
     if (state !== undefined) request.setProperties(struct(state));
     if (inputs !== undefined) request.setInputs(struct(inputs));
     const response = await this.call<pb.ReadRequest, pb.ReadResponse>("read", request);
-    return {
-      ...answerOf(response),
-      inputs: response.getInputs()?.toJavaScript() as Properties | undefined,
-    };
+    const answered = response.getInputs()?.toJavaScript() as Properties | undefined;
+    // as RefreshStep.Apply of pkg/resource/deploy/step.go: inputs that are not given stay
+    return { ...answerOf(response), inputs: answered ?? (response.getId() === "" ? undefined : inputs) };
   }
 
   async diff(

@@ -1,0 +1,56 @@
+/**
+ * Many looks at one host as one call: a refresh reads each resource by itself, and a call costs more than the look. What
+ * is asked within one turn of the event loop goes together, so nobody waits for it.
+ */
+import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
+import { EbpfError } from "../errors";
+import type { ObserveAnswer, ObserveResult } from "../protocol/messages";
+import type { AgentSession } from "../transport/session";
+import type { Call } from "./call";
+
+interface Question {
+  ids: string[];
+  answers: Promise<ObserveAnswer[]>;
+}
+
+/** The question of this turn. */
+const open = new WeakMap<AgentSession, Question>();
+
+/** `null`: the host holds nothing of it. Fails as the verb does for this Spec alone, and with `cancelled`. */
+export async function observeTogether(
+  session: AgentSession,
+  id: string,
+  { signal }: Pick<Call, "signal"> = {},
+): Promise<ObserveResult | null> {
+  const { ids, answers } = open.get(session) ?? begin(session);
+  const index = ids.push(id) - 1;
+  const answer = (await (signal === undefined ? answers : unlessAborted(answers, signal, id)))[index]!;
+  if (answer === null || !("error" in answer)) return answer;
+  throw EbpfError.fromWire(answer.error).with({ host: session.host });
+}
+
+function begin(session: AgentSession): Question {
+  const ids: string[] = [];
+  const answers = setImmediate().then(() => {
+    open.delete(session);
+    return session.call("observe", { ids });
+  });
+  const question = { ids, answers };
+  open.set(session, question);
+  return question;
+}
+
+/** The others of the question still want their answers: the call itself goes on. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, id: string): Promise<T> {
+  const done = new AbortController();
+  const aborted = async (): Promise<never> => {
+    if (!signal.aborted) await once(signal, "abort", { signal: done.signal });
+    throw new EbpfError("cancelled", `observe ${id}: cancelled`, {});
+  };
+  try {
+    return await Promise.race([work, aborted()]);
+  } finally {
+    done.abort();
+  }
+}
