@@ -41,8 +41,7 @@ const PATH_PART = /^(?:[A-Za-z0-9_-]|%[0-9A-F]{2}|%u[0-9A-F]{4})*(?:~[0-9a-f]{32
  * bpf_lookup) and no name may hold a slash. What would be too long is cut and ends in `~` and a hash.
  */
 export function pathPart(text: string, limit = MAX_PART_BYTES): string {
-  let escaped = "";
-  for (const character of text) escaped += /^[A-Za-z0-9_-]$/.test(character) ? character : escape(character);
+  const escaped = text.replace(/[^A-Za-z0-9_-]/gu, escape);
   if (escaped === "") return "%";
   if (escaped.length <= limit) return escaped;
   const hash = createHash("sha256").update(escaped).digest("hex").slice(0, HASH_DIGITS);

@@ -2,7 +2,6 @@
  * Many looks at one host as one call: a refresh reads each resource by itself, and a call costs more than the look. What
  * is asked within one turn of the event loop goes together, so nobody waits for it.
  */
-import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { EbpfError } from "../errors";
 import type { ObserveAnswer, ObserveResult } from "../protocol/messages";
@@ -42,15 +41,11 @@ function begin(session: AgentSession): Question {
 }
 
 /** The others of the question still want their answers: the call itself goes on. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, id: string): Promise<T> {
-  const done = new AbortController();
-  const aborted = async (): Promise<never> => {
-    if (!signal.aborted) await once(signal, "abort", { signal: done.signal });
-    throw new EbpfError("cancelled", `observe ${id}: cancelled`, {});
-  };
-  try {
-    return await Promise.race([work, aborted()]);
-  } finally {
-    done.abort();
-  }
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, id: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = () => reject(new EbpfError("cancelled", `observe ${id}: cancelled`, {}));
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", cancel));
+  });
 }

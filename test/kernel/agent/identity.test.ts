@@ -90,6 +90,18 @@ describe("identity", function () {
     await host.agent.remove(programId);
   });
 
+  it("answers for several Specs at once, though one of them is damaged and one is not there", async () => {
+    await host.agent.apply(linkSpec(hook()));
+    fs.writeFileSync(recordFile(linkId), "{");
+    const ids = [linkId, "demo/test/Program/nobody", programId];
+    const [damaged, absent, program] = await host.agent.call("observe", { ids });
+    assert.ok(damaged && "error" in damaged);
+    assert.equal(damaged.error.code, "record");
+    assert.equal(absent, null);
+    assert.ok(program && "status" in program);
+    assert.equal(program.status.id, programId);
+  });
+
   it("names a damaged Record, and one of a newer format with both versions", async () => {
     fs.writeFileSync(recordFile(programId), "{");
     await assert.rejects(
