@@ -16,7 +16,7 @@ const MOST_PER_CPU = 4096;
 const FLOWS = 16_384;
 /** Entries of each table of connections. */
 const TABLE = 65_536;
-const PACKETS = 200_000;
+const PACKETS = 100_000;
 
 export type Variant = "ships" | "lpm";
 /** What a packet meets; stateless passes and blocked is dropped at XDP, without connections. */
