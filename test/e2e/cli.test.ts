@@ -241,7 +241,7 @@ describe("Given the installed command and a host", function () {
   });
 
   it("wrong usage prints everything that is wrong, and exits with 2", async () => {
-    const { code, stdout, stderr } = await cli("inspekt", "--jsn", "--port=22");
+    const { code, stdout, stderr } = await cli("inspekt", "--jsn", "--colour=22");
     assert.deepEqual([code, stdout], [2, ""]);
     assert.equal(stderr.trim().split("\n").length, 4);
     assert.match(stderr, /did you mean inspect\?/);
