@@ -40,7 +40,8 @@ export {
   type RuleName,
   type Surroundings,
 } from "./applied";
-export { changedCells, compile, type CompileOptions, type Generation, type Layout } from "./compile";
+export type { Cells } from "./cell-space";
+export type { StoredBytes } from "./stored";
 export { track } from "./connections";
 export { evaluate } from "./evaluate";
 export { frameOf, type Wire } from "./frames";
@@ -62,7 +63,6 @@ export {
   compileUnion,
   deserializeUnion,
   serializeUnion,
-  type StoredBytes,
   type UnionInput,
   type UnionOptions,
   type UnionPolicy,

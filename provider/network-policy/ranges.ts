@@ -1,6 +1,5 @@
 /** Sets of addresses as sorted ranges. An address is one 32-bit word (IPv4) or four (IPv6), the highest first. */
 import { parseIpv4, parseIpv6 } from "../btf/addresses";
-import type { AppliedPeer } from "./applied";
 
 export type Words = 1 | 4;
 
@@ -12,12 +11,34 @@ export interface Ranges {
   last: Uint32Array;
 }
 
-/** What the peers match in one family. */
-export function rangesOf(peers: readonly AppliedPeer[], words: Words): Ranges {
-  const all = peers.map(({ cidrs, except = [] }) =>
-    subtract(networks([cidrs], words), networks([except], words)),
+/** Networks of one family, less others. */
+export interface NetworkList {
+  cidrs: readonly string[];
+  /** Taken out of `cidrs`. */
+  except?: readonly string[] | undefined;
+}
+
+/** What any of the lists holds in one family. */
+export function rangesOf(lists: readonly NetworkList[], words: Words): Ranges {
+  const plain = lists.flatMap(({ cidrs, except = [] }) => (except.length === 0 ? cidrs : []));
+  const cut = lists.filter(({ except = [] }) => except.length > 0);
+  return united(
+    [
+      networks(plain, words),
+      ...cut.map(({ cidrs, except = [] }) => subtract(networks(cidrs, words), networks(except, words))),
+    ],
+    words,
   );
-  return all.length === 1 ? all[0]! : merged(concatenated(all, words));
+}
+
+export function united(all: readonly Ranges[], words: Words): Ranges {
+  const some = all.filter(({ count }) => count > 0);
+  return some.length === 0 ? NONE[words] : some.length === 1 ? some[0]! : merged(concatenated(some, words));
+}
+
+/** What both hold. */
+export function intersection(a: Ranges, b: Ranges): Ranges {
+  return subtract(a, subtract(a, b));
 }
 
 export function compareAt(a: Uint32Array, i: number, b: Uint32Array, j: number, words: Words): number {
@@ -46,58 +67,92 @@ export function step(
   return !carry;
 }
 
-/** Indexes of the addresses in ascending order. */
+/** Indexes of the addresses in ascending order; those of equal ones in any. */
 export function ascending(addresses: Uint32Array, count: number, words: Words): Uint32Array {
   const order = Uint32Array.from({ length: count }, (_, index) => index);
   let sorted = true;
   for (let i = 1; i < count && sorted; i++) sorted = compareAt(addresses, i - 1, addresses, i, words) <= 0;
   if (sorted) return order;
-  if (words === 4 || count > INDEXES)
-    return order.sort((a, b) => compareAt(addresses, a, addresses, b, words));
-  // one number of 53 bits holds address and index, and numbers sort ten times as fast as a comparison
-  const keys = Float64Array.from(order, (index) => addresses[index]! * INDEXES + index).sort();
-  for (let i = 0; i < count; i++) order[i] = keys[i]! % INDEXES;
-  return order;
+  if (count < RADIX_COUNT) return order.sort((a, b) => compareAt(addresses, a, addresses, b, words));
+  return radixSorted(addresses, order, words);
 }
 
-const INDEXES = 2 ** 21;
+/** From here on counting digits is faster than comparing. */
+const RADIX_COUNT = 4096;
+const RADIX = 65536;
+
+function radixSorted(addresses: Uint32Array, order: Uint32Array, words: Words): Uint32Array {
+  let [from, to]: [Uint32Array, Uint32Array] = [order, new Uint32Array(order.length)];
+  const counts = new Uint32Array(RADIX);
+  for (let word = words - 1; word >= 0; word--) {
+    for (const shift of [0, 16]) {
+      counts.fill(0);
+      for (const index of from) counts[(addresses[index * words + word]! >>> shift) & 0xffff]!++;
+      // all the same: nothing to do
+      if (counts[(addresses[word]! >>> shift) & 0xffff] === from.length) continue;
+      for (let digit = 0, sum = 0; digit < RADIX; digit++) {
+        const here = counts[digit]!;
+        counts[digit] = sum;
+        sum += here;
+      }
+      for (const index of from) to[counts[(addresses[index * words + word]! >>> shift) & 0xffff]!++] = index;
+      [from, to] = [to, from];
+    }
+  }
+  return from;
+}
 
 const EMPTY = new Uint32Array(0);
 /** A hundred thousand rules of one network each make many of these. */
-const NONE: Record<Words, Ranges> = {
+export const NONE: Record<Words, Ranges> = {
   1: { words: 1, count: 0, first: EMPTY, last: EMPTY },
   4: { words: 4, count: 0, first: EMPTY, last: EMPTY },
 };
 
-function networks(lists: readonly (readonly string[])[], words: Words): Ranges {
+function networks(cidrs: readonly string[], words: Words): Ranges {
   let total = 0;
-  for (const list of lists) for (const cidr of list) if (cidr.includes(":") === (words === 4)) total++;
+  for (const cidr of cidrs) if (cidr.includes(":") === (words === 4)) total++;
   if (total === 0) return NONE[words];
   const first = new Uint32Array(total * words);
   const last = new Uint32Array(total * words);
   let count = 0;
-  for (const list of lists) {
-    for (const cidr of list) {
-      if (cidr.includes(":") !== (words === 4)) continue;
-      const slash = cidr.indexOf("/");
-      const prefix = Number(cidr.slice(slash + 1));
-      const address = cidr.slice(0, slash);
-      const at = count++ * words;
-      if (words === 1) first[at] = parseIpv4(address)!;
-      else {
-        const bytes = parseIpv6(address)!;
-        for (let word = 0; word < 4; word++) first[at + word] = bytes.readUInt32BE(word * 4);
-      }
-      for (let word = 0; word < words; word++) {
-        const free = Math.max(0, Math.min(32, 32 * (word + 1) - prefix));
-        last[at + word] = free === 32 ? 0xffffffff : first[at + word]! | (2 ** free - 1);
-      }
-    }
+  for (const cidr of cidrs) {
+    if (cidr.includes(":") !== (words === 4)) continue;
+    const prefix = parseNetwork(cidr, first, count * words);
+    lastOf(first, count * words, prefix, last, count * words, words);
+    count++;
   }
   return merged({ words, count, first, last });
 }
 
-function concatenated(all: readonly Ranges[], words: Words): Ranges {
+/** Writes the words of a CIDR's address, one or four; gives the length of its prefix. */
+export function parseNetwork(cidr: string, to: Uint32Array, at: number): number {
+  const slash = cidr.indexOf("/");
+  const address = cidr.slice(0, slash);
+  if (!cidr.includes(":")) to[at] = parseIpv4(address)!;
+  else {
+    const bytes = parseIpv6(address)!;
+    for (let word = 0; word < 4; word++) to[at + word] = bytes.readUInt32BE(word * 4);
+  }
+  return Number(cidr.slice(slash + 1));
+}
+
+/** The last address of a network. */
+export function lastOf(
+  first: Uint32Array,
+  from: number,
+  prefix: number,
+  last: Uint32Array,
+  to: number,
+  words: Words,
+): void {
+  for (let word = 0; word < words; word++) {
+    const free = Math.max(0, Math.min(32, 32 * (word + 1) - prefix));
+    last[to + word] = free === 32 ? 0xffffffff : first[from + word]! | (2 ** free - 1);
+  }
+}
+
+export function concatenated(all: readonly Ranges[], words: Words): Ranges {
   const count = all.reduce((sum, ranges) => sum + ranges.count, 0);
   const first = new Uint32Array(count * words);
   const last = new Uint32Array(count * words);
@@ -111,7 +166,7 @@ function concatenated(all: readonly Ranges[], words: Words): Ranges {
 }
 
 /** Sorted, with those that overlap or touch made one. */
-function merged(ranges: Ranges): Ranges {
+export function merged(ranges: Ranges): Ranges {
   const { words, count, first, last } = ranges;
   if (count <= 1) return ranges;
   const order = ascending(first, count, words);
@@ -138,7 +193,7 @@ function merged(ranges: Ranges): Ranges {
   return result;
 }
 
-function subtract(from: Ranges, taken: Ranges): Ranges {
+export function subtract(from: Ranges, taken: Ranges): Ranges {
   if (taken.count === 0) return from;
   const { words } = from;
   const most = from.count + taken.count;

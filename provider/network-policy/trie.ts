@@ -1,6 +1,5 @@
-/** Builds tries of cells over sorted keys, in the places that the generation before had for the same keys. */
+/** Builds tries of cells over sorted keys. */
 import {
-  type Arena,
   CELL_WORDS,
   INLINE_RUNS,
   kindOf,
@@ -14,84 +13,65 @@ import {
   SKIP_WORDS,
   SPREAD,
 } from "./cells";
-import { findRange, findRun, startOf } from "./lookup";
+import { type CellSpace, offsetOf } from "./cell-space";
+import { startOf } from "./lookup";
 
 export interface Keys {
   /** Keys are left-aligned in this many 32-bit words. */
   words: 1 | 4;
   /** Bytes that count. */
   bytes: number;
-  /** Ascending; the first is 0. */
+  /** Ascending. */
   starts: Uint32Array;
   /** `payloads[i]` holds from `starts[i]` on; neighbours differ. */
   payloads: Uint32Array;
-  count: number;
 }
 
+/** Of rows: which value is the stronger. */
+type Stronger = (a: number, b: number) => number;
+
+const SPARE = new Uint32Array(8);
+
 export class TrieBuilder {
+  private keys: Keys = { words: 1, bytes: 4, starts: SPARE, payloads: SPARE };
   /** Strongest payload below the reference that `build` gave last. */
   private strongest = 0;
+  /** Runs of the nodes that are being built, each above its parent's. */
+  private readonly starts = new Uint16Array(18 * 256);
+  private readonly references = new Uint32Array(18 * 256);
+  private top = 0;
 
   constructor(
-    private readonly arena: Arena,
-    /** Cells of the generation before; claiming one clears it in the arena only. */
-    private readonly before: Uint32Array,
-    private readonly keys: Keys,
-    /** Lower is stronger. Absent: payloads are classes and have no strength. */
-    private readonly strength?: (payload: number) => number,
+    private readonly space: CellSpace,
+    /** Where leaves in cells are counted by their payload. */
+    private readonly leaves?: { uses: Uint32Array },
+    /** Absent: payloads have no strength. */
+    private readonly stronger?: Stronger,
   ) {}
 
-  /** Of all keys, or below the table of the first 16 bits: one reference for each. */
-  root(old: number): number {
-    return this.build(0, 1, this.keys.count, this.keys.payloads[0]!, old);
+  use(keys: Keys): this {
+    this.keys = keys;
+    return this;
   }
 
-  table(cell: number, old: (index: number) => number): void {
-    const { starts, words, payloads, count } = this.keys;
-    let payload = payloads[0]!;
-    let next = 1;
-    for (let index = 0; index < 65536; index++) {
-      const from = next;
-      while (next < count && starts[next * words]! >>> 16 === index) next++;
-      let inside = from;
-      if (inside < next && this.zeroFrom(inside, 2)) payload = payloads[inside++]!;
-      const built = this.build(2, inside, next, payload, old(index));
-      this.arena.words[cell * CELL_WORDS + index] = built;
-      if (next > inside) payload = payloads[next - 1]!;
-    }
-  }
-
-  /** What lies between starts `from` and `to`, all of which have their first `depth` bytes in common. */
-  private build(depth: number, from: number, to: number, payload: number, old: number): number {
+  /**
+   * What lies between starts `from` and `to`, all of which have their first `depth` bytes in common; `payload` holds at
+   * the first key that begins so.
+   */
+  build(depth: number, from: number, to: number, payload: number): number {
     if (from === to) {
       this.strongest = payload;
       return reference(LEAF, payload);
     }
     return (
-      this.skip(depth, from, to, payload, old) ??
-      this.ranges(depth, from, to, payload, old) ??
-      this.node(depth, from, to, payload, old)
+      this.skip(depth, from, to, payload) ??
+      this.runs(this.fitsRanges(depth, from, to) ? 2 : 1, depth, from, to, payload)
     );
   }
 
-  /** One cell for two bytes, where there are few runs; not in rows, of which each byte's strongest value is asked. */
-  private ranges(depth: number, from: number, to: number, payload: number, old: number): number | undefined {
-    if (this.strength !== undefined || depth + 2 > this.keys.bytes) return undefined;
-    if (this.mostRuns(depth, from, to) > MOST_STARTS) return undefined;
-    const cell = this.place(old, kindOf(old) === RANGES);
-    const { starts, references } = this.runs(2, depth, from, to, payload, old);
-    const first = this.block(old, Math.ceil(references.length / CELL_WORDS)) * CELL_WORDS;
-    const { words } = this.arena;
-    const at = cell * CELL_WORDS;
-    const half = 2 * CELL_WORDS - starts.length;
-    words[at] = first - half;
-    starts.forEach((start, i) => (words[at + ((half + i) >> 1)]! |= start << (16 * ((half + i) & 1))));
-    words.set(references, first);
-    return reference(RANGES, cell);
-  }
-
-  /** Of two bytes, at most. */
-  private mostRuns(depth: number, from: number, to: number): number {
+  /** Whether two bytes fit in one cell. Not in rows, of which each byte's strongest value is asked. */
+  private fitsRanges(depth: number, from: number, to: number): boolean {
+    if (this.stronger !== undefined || depth + 2 > this.keys.bytes) return false;
     let runs = 0;
     let next = 0;
     // whether what lies before the next start is a run of its own
@@ -99,78 +79,86 @@ export class TrieBuilder {
     for (let i = from; i < to;) {
       const start = this.digitAt(i, depth, 2);
       runs += gap && start > next ? 2 : 1;
-      const single = this.zeroFrom(i, depth + 2);
-      let end = i;
+      if (runs > MOST_STARTS) return false;
+      let end = i + 1;
       while (end < to && this.digitAt(end, depth, 2) === start) end++;
-      gap = !single || end > i + 1;
+      gap = !this.zeroFrom(i, depth + 2) || end > i + 1;
       next = start + 1;
       i = end;
     }
-    return gap && next < 65536 ? runs + 1 : runs;
+    return runs + (gap && next < 65536 ? 1 : 0) <= MOST_STARTS;
   }
 
-  private node(depth: number, from: number, to: number, payload: number, old: number): number {
-    const cell = this.place(old, kindOf(old) === NODE || kindOf(old) === SPREAD);
-    const { starts: bytes, references, strongest } = this.runs(1, depth, from, to, payload, old);
-    const blocks = Math.ceil(references.length / CELL_WORDS);
-    const spread = references.length > INLINE_RUNS;
-    const block = spread ? this.block(old, blocks) : 0;
-    const { words } = this.arena;
-    const at = cell * CELL_WORDS;
-    for (const byte of bytes) words[at + (byte >> 5)]! |= 1 << (byte & 31);
-    let before = 0;
-    for (let word = 0, i = 0; word < 8; word++) {
-      words[at + 8 + (word >> 2)]! |= before << (8 * (word & 3));
-      while (i < bytes.length && bytes[i]! >> 5 === word) i++;
-      before = i;
-    }
-    if (spread) words[at + 10] = block;
-    words.set(references, spread ? block * CELL_WORDS : at + 10);
-    words[at + 15] = this.strength === undefined ? 0 : strongest;
-    this.strongest = strongest;
-    return reference(spread ? SPREAD : NODE, cell);
-  }
-
-  /** Where, in so many bytes, the reference changes. */
-  private runs(size: 1 | 2, depth: number, from: number, to: number, payload: number, old: number) {
+  /** A node for one byte or two. */
+  private runs(size: 1 | 2, depth: number, from: number, to: number, payload: number): number {
     const { payloads } = this.keys;
-    const starts: number[] = [];
-    const references: number[] = [];
+    const base = this.top;
     let strongest = payload;
-    const add = (start: number, ref: number) => {
-      if (ref === references.at(-1)) return;
-      starts.push(start);
-      references.push(ref);
-    };
     let current = payload;
     let next = 0;
     for (let i = from; i < to;) {
       const digit = this.digitAt(i, depth, size);
-      if (digit > next) add(next, reference(LEAF, current));
-      let end = i;
+      if (digit > next) this.add(base, next, reference(LEAF, current));
+      let end = i + 1;
       while (end < to && this.digitAt(end, depth, size) === digit) end++;
       if (this.zeroFrom(i, depth + size)) current = payloads[i++]!;
-      const oldChild = i === end ? 0 : this.oldChild(size, old, digit);
-      add(digit, this.build(depth + size, i, end, current, oldChild));
-      strongest = this.stronger(strongest, this.strongest);
+      this.add(base, digit, this.build(depth + size, i, end, current));
+      if (this.stronger !== undefined) strongest = this.stronger(strongest, this.strongest);
       if (end > i) current = payloads[end - 1]!;
       i = end;
       next = digit + 1;
     }
-    if (next < 256 ** size) add(next, reference(LEAF, current));
-    return { starts, references, strongest: this.stronger(strongest, current) };
+    if (next < 256 ** size) this.add(base, next, reference(LEAF, current));
+    if (this.stronger !== undefined) strongest = this.stronger(strongest, current);
+    const count = this.top - base;
+    this.top = base;
+    this.strongest = strongest;
+    return this.writeRuns(size, this.starts, this.references, base, count);
+  }
+
+  private add(base: number, start: number, run: number): void {
+    if (this.top > base && this.references[this.top - 1] === run) return;
+    this.starts[this.top] = start;
+    this.references[this.top++] = run;
+  }
+
+  /** A node whose runs begin at starts `from` and on, the first of which is 0. */
+  writeRuns(size: 1 | 2, starts: Uint16Array, references: Uint32Array, from: number, count: number): number {
+    if (this.leaves !== undefined) for (let i = 0; i < count; i++) this.hold(references[from + i]!);
+    const kind = size === 2 ? RANGES : count > INLINE_RUNS ? SPREAD : NODE;
+    const cell = this.space.allocate(1);
+    const block = kind === NODE ? 0 : this.space.allocate((count + 15) >>> 4);
+    const words = this.space.write(cell);
+    const at = offsetOf(cell);
+    if (kind === RANGES) {
+      const half = 2 * CELL_WORDS - count;
+      words[at] = block * CELL_WORDS - half;
+      for (let i = 0; i < count; i++) {
+        words[at + ((half + i) >> 1)]! |= starts[from + i]! << (16 * ((half + i) & 1));
+      }
+    } else {
+      for (let i = 0; i < count; i++) words[at + (starts[from + i]! >> 5)]! |= 1 << (starts[from + i]! & 31);
+      for (let word = 0, i = 0; word < 8; word++) {
+        words[at + 8 + (word >> 2)]! |= i << (8 * (word & 3));
+        while (i < count && starts[from + i]! >> 5 === word) i++;
+      }
+      if (kind === SPREAD) words[at + 10] = block;
+      if (this.stronger !== undefined) words[at + 15] = this.strongest;
+    }
+    const page = kind === NODE ? words : this.space.write(block);
+    const first = kind === NODE ? at + 10 : offsetOf(block);
+    for (let i = 0; i < count; i++) page[first + i] = references[from + i]!;
+    return reference(kind, cell);
   }
 
   /** One cell in place of a chain of nodes, where all that differs has a long prefix in common. */
-  private skip(depth: number, from: number, to: number, payload: number, old: number): number | undefined {
+  private skip(depth: number, from: number, to: number, payload: number): number | undefined {
     const { words, payloads, bytes, starts } = this.keys;
     if (payloads[to - 1] !== payload) return undefined;
-    const { common, exact: prefix } = this.span(from, to - 1);
-    const exact = prefix && to - from === 2;
+    const common = this.span(from, to - 1);
+    const exact = this.exact && to - from === 2;
     const inner = Math.min(bytes - 1, common >> 3);
     if (!exact && inner < depth + 2) return undefined;
-    const cell = this.place(old, kindOf(old) === SKIP);
-    const oldMatch = kindOf(old) === SKIP ? this.before[payloadOf(old) * CELL_WORDS + 8]! : 0;
     let match;
     if (exact) {
       this.strongest = payloads[from]!;
@@ -179,63 +167,37 @@ export class TrieBuilder {
       const begins = this.zeroFrom(from, inner);
       // the last start may be the first key after the prefix
       const end = this.commonBits(from, to - 1) >> 3 < inner ? to - 1 : to;
-      match = this.build(inner, begins ? from + 1 : from, end, begins ? payloads[from]! : payload, oldMatch);
+      match = this.build(inner, begins ? from + 1 : from, end, begins ? payloads[from]! : payload);
     }
-    const compared = exact ? common : inner * 8;
-    const at = cell * CELL_WORDS;
-    for (let bit = depth * 8; bit < compared; bit++) {
-      const dropped = bit - depth * 8;
-      const word = 31 - (dropped & 31);
-      const index = at + SKIP_WORDS[dropped >> 5]!;
-      this.arena.words[index + 4]! |= 1 << word;
-      if ((starts[from * words + (bit >> 5)]! >>> (31 - (bit & 31))) & 1)
-        this.arena.words[index]! |= 1 << word;
+    if (this.stronger !== undefined) this.strongest = this.stronger(this.strongest, payload);
+    const cell = this.space.allocate(1);
+    const page = this.space.write(cell);
+    const at = offsetOf(cell);
+    const compared = (exact ? common : inner * 8) - depth * 8;
+    for (let word = 0; 32 * word < compared; word++) {
+      const mask =
+        compared >= 32 * (word + 1) ? 0xffffffff : (0xffffffff << (32 * (word + 1) - compared)) >>> 0;
+      const to = at + SKIP_WORDS[word]!;
+      page[to] = keyWord(starts, from * words, words, depth + 4 * word) & mask;
+      page[to + 4] = mask;
     }
-    this.strongest = this.stronger(this.strongest, payload);
-    this.arena.words[at + 8] = match;
-    this.arena.words[at + 9] = reference(LEAF, payload);
-    this.arena.words[at + 10] = inner * 8 - depth * 8;
-    this.arena.words[at + 15] = this.strength === undefined ? 0 : this.strongest;
+    page[at + 8] = match;
+    page[at + 9] = reference(LEAF, payload);
+    page[at + 10] = (inner - depth) * 8;
+    if (this.stronger !== undefined) page[at + 15] = this.strongest;
+    this.hold(match);
+    this.hold(reference(LEAF, payload));
     return reference(SKIP, cell);
   }
 
-  private oldChild(size: 1 | 2, old: number, digit: number): number {
-    const kind = kindOf(old);
-    if (size === 2) return kind === RANGES ? findRange(this.before, old, digit) : 0;
-    return kind === NODE || kind === SPREAD ? findRun(this.before, old, digit) : 0;
-  }
-
-  private place(old: number, fits: boolean): number {
-    return fits && this.arena.claim(payloadOf(old), 1) ? payloadOf(old) : this.arena.allocate(1);
-  }
-
-  private block(old: number, blocks: number): number {
-    const place = this.oldBlock(old);
-    if (place !== undefined && place.room >= blocks && this.arena.claim(place.cell, place.room))
-      return place.cell;
-    return this.arena.allocate(blocks);
-  }
-
-  private oldBlock(old: number): { cell: number; room: number } | undefined {
-    const at = payloadOf(old) * CELL_WORDS;
-    if (kindOf(old) === RANGES) {
-      let half = 2 * CELL_WORDS - 1;
-      while (startOf(this.before, at, half) !== 0) half--;
-      const cell = (this.before[at]! + half) / CELL_WORDS;
-      return { cell, room: Math.ceil((2 * CELL_WORDS - half) / CELL_WORDS) };
-    }
-    if (kindOf(old) !== SPREAD) return undefined;
-    let runs = 0;
-    for (let word = 0; word < 8; word++) {
-      for (let bits = this.before[at + word]!; bits !== 0; bits &= bits - 1) runs++;
-    }
-    return { cell: this.before[at + 10]!, room: Math.ceil(runs / CELL_WORDS) };
+  /** Counts a reference that a cell has from now on. */
+  hold(held: number): void {
+    if (this.leaves !== undefined && kindOf(held) === LEAF) this.leaves.uses[payloadOf(held)]!++;
   }
 
   /** One byte or two of start `i`. */
   private digitAt(i: number, depth: number, size: 1 | 2): number {
-    const high = this.byteAt(i, depth);
-    return size === 1 ? high : (high << 8) | this.byteAt(i, depth + 1);
+    return size === 1 ? this.byteAt(i, depth) : (this.byteAt(i, depth) << 8) | this.byteAt(i, depth + 1);
   }
 
   private byteAt(i: number, depth: number): number {
@@ -244,49 +206,125 @@ export class TrieBuilder {
 
   private zeroFrom(i: number, depth: number): boolean {
     const { words, bytes, starts } = this.keys;
-    if (depth >= bytes) return true;
-    const word = depth >> 2;
-    if ((starts[i * words + word]! << (8 * (depth & 3))) >>> 0 !== 0) return false;
-    for (let later = word + 1; later < words; later++) if (starts[i * words + later] !== 0) return false;
-    return true;
+    return depth >= bytes || zeroFrom(starts, i * words, words, depth);
   }
 
   private commonBits(i: number, j: number): number {
     const { words, starts } = this.keys;
-    for (let word = 0; word < words; word++) {
-      const difference = starts[i * words + word]! ^ starts[j * words + word]!;
-      if (difference !== 0) return 32 * word + Math.clz32(difference);
-    }
-    return 32 * words;
+    return commonBits(starts, i * words, starts, j * words, words);
   }
 
-  /**
-   * What start `i` and the last key before start `j` have in common, in bits, and whether the keys between them are
-   * all that begin so.
-   */
-  private span(i: number, j: number): { common: number; exact: boolean } {
+  /** Whether the keys of the last `span` are all that begin with its bits. */
+  private exact = false;
+  private readonly last = new Uint32Array(4);
+
+  /** What start `i` and the last key before start `j` have in common, in bits. */
+  private span(i: number, j: number): number {
     const { words, bytes, starts } = this.keys;
-    const last: number[] = [];
+    const { last } = this;
     let borrow = bytes < 4 ? 2 ** (32 - 8 * bytes) : 1;
     for (let word = words - 1; word >= 0; word--) {
       const value = starts[j * words + word]!;
-      last[word] = (value - borrow) >>> 0;
+      last[word] = value - borrow;
       borrow = value < borrow ? 1 : 0;
     }
     let word = 0;
     while (word < words && starts[i * words + word] === last[word]) word++;
-    if (word === words) return { common: bytes * 8, exact: true };
+    this.exact = true;
+    if (word === words) return bytes * 8;
     const bits = Math.clz32(starts[i * words + word]! ^ last[word]!);
     // beyond the common prefix the first key is all zeros and the last all ones
     const unused = bytes < 4 ? 2 ** (32 - 8 * bytes) - 1 : 0;
-    let exact = starts[i * words + word]! << bits === 0 && ~(last[word]! | unused) << bits === 0;
+    this.exact = starts[i * words + word]! << bits === 0 && ~(last[word]! | unused) << bits === 0;
     for (let later = word + 1; later < words; later++) {
-      exact &&= starts[i * words + later] === 0 && last[later] === 0xffffffff;
+      this.exact &&= starts[i * words + later] === 0 && last[later] === 0xffffffff;
     }
-    return { common: 32 * word + bits, exact };
+    return 32 * word + bits;
   }
+}
 
-  private stronger(a: number, b: number): number {
-    return this.strength === undefined || this.strength(a) <= this.strength(b) ? a : b;
+/** The runs of a node, and where they are. */
+export interface Runs {
+  /** Bytes that it is about. */
+  size: 1 | 2;
+  count: number;
+  starts: Uint16Array;
+  references: Uint32Array;
+  /** Where its first reference is: a word of an array that begins with a cell. */
+  cell: number;
+  word: number;
+}
+
+export function runsOf(space: CellSpace, ref: number): Runs {
+  const cell = payloadOf(ref);
+  const words = space.read(cell);
+  const at = offsetOf(cell);
+  const kind = kindOf(ref);
+  const starts = new Uint16Array(256);
+  let count = 0;
+  let [first, word] = [cell, 10];
+  if (kind === RANGES) {
+    let half = 2 * CELL_WORDS - 1;
+    while (startOf(words, at, half) !== 0) half--;
+    for (let i = half; i < 2 * CELL_WORDS; i++) starts[count++] = startOf(words, at, i);
+    [first, word] = [(words[at]! + half) / CELL_WORDS, 0];
+  } else {
+    for (let byte = 0; byte < 256; byte++) {
+      if ((words[at + (byte >> 5)]! >>> (byte & 31)) & 1) starts[count++] = byte;
+    }
+    if (kind === SPREAD) [first, word] = [words[at + 10]!, 0];
   }
+  const page = space.read(first);
+  const from = offsetOf(first) + word;
+  const references = page.slice(from, from + count);
+  return { size: kind === RANGES ? 2 : 1, count, starts, references, cell: first, word };
+}
+
+/** Frees a node's cells, and not what it refers to. */
+export function releaseRuns(space: CellSpace, ref: number, { cell, count }: Runs): void {
+  if (kindOf(ref) !== NODE) space.release(cell, (count + 15) >>> 4);
+  space.release(payloadOf(ref), 1);
+}
+
+/** Frees the cells of a trie; tells of each leaf in them. */
+export function releaseTrie(space: CellSpace, ref: number, leaf?: (payload: number) => void): void {
+  if (kindOf(ref) === LEAF) return;
+  const release = (held: number) => {
+    if (kindOf(held) === LEAF) leaf?.(payloadOf(held));
+    else releaseTrie(space, held, leaf);
+  };
+  if (kindOf(ref) === SKIP) {
+    const cell = payloadOf(ref);
+    release(space.word(cell, 8));
+    release(space.word(cell, 9));
+    return space.release(cell, 1);
+  }
+  const runs = runsOf(space, ref);
+  runs.references.forEach(release);
+  releaseRuns(space, ref, runs);
+}
+
+/** 32 bits of a key from a byte on; what lies beyond the key is 0. */
+export function keyWord(keys: Uint32Array, at: number, words: number, byte: number): number {
+  const word = byte >> 2;
+  const shift = 8 * (byte & 3);
+  const high = word < words ? keys[at + word]! : 0;
+  const low = word + 1 < words ? keys[at + word + 1]! : 0;
+  return shift === 0 ? high : ((high << shift) | (low >>> (32 - shift))) >>> 0;
+}
+
+export function zeroFrom(keys: Uint32Array, at: number, words: number, depth: number): boolean {
+  const word = depth >> 2;
+  if (word >= words) return true;
+  if ((keys[at + word]! << (8 * (depth & 3))) >>> 0 !== 0) return false;
+  for (let later = word + 1; later < words; later++) if (keys[at + later] !== 0) return false;
+  return true;
+}
+
+export function commonBits(a: Uint32Array, atA: number, b: Uint32Array, atB: number, words: number): number {
+  for (let word = 0; word < words; word++) {
+    const difference = a[atA + word]! ^ b[atB + word]!;
+    if (difference !== 0) return 32 * word + Math.clz32(difference);
+  }
+  return 32 * words;
 }

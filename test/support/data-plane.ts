@@ -5,7 +5,7 @@ import { BpfObject, MapCreateFlag, MapHandle, type ProgramHandle } from "../../p
 import { readObject } from "../../provider/btf";
 import type { Direction } from "../../provider/network-policy/applied";
 import { CELL_WORDS, SLOT } from "../../provider/network-policy/cells";
-import type { Generation } from "../../provider/network-policy/compile";
+import type { Generation } from "./compiled-union";
 import type { Reason } from "../../provider/network-policy/packet";
 
 /** As `npm run build` makes it, and the package ships it. */

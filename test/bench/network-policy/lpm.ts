@@ -1,5 +1,5 @@
 /** Fills the LPM maps of ../native/network-policy/lpm.bpf.c with the networks of a workload, and their classes. */
-import { type Generation } from "../../../provider/network-policy/compile.js";
+import { type Generation } from "../../support/compiled-union.js";
 import { addressClass } from "../../../provider/network-policy/lookup.js";
 import { type DataPlane } from "../../support/data-plane.js";
 import { networkOf, type Workload } from "./workloads.js";

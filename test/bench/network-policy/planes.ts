@@ -4,7 +4,7 @@
  * Owns: set-up of both, flows in their tables. Does not own: rules (workloads.ts), time (test-run.ts).
  */
 import { SHARD_SLOTS } from "../../../provider/network-policy/cells.js";
-import { compile, type Generation } from "../../../provider/network-policy/compile.js";
+import { compile, type Generation } from "../../support/compiled-union.js";
 import { DataPlane, type Load, type Settings } from "../../support/data-plane.js";
 import { compileObject } from "../objects.js";
 import { fillNetworks } from "./lpm.js";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { AppliedPolicy } from "../../../provider/network-policy/applied";
-import { compile, type Generation } from "../../../provider/network-policy/compile";
+import { compile, type Generation } from "../../support/compiled-union";
 import { track } from "../../../provider/network-policy/connections";
 import { evaluate } from "../../../provider/network-policy/evaluate";
 import type { Evaluation, Packet, Tracked } from "../../../provider/network-policy/packet";

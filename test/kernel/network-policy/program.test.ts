@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as wait } from "node:timers/promises";
 import { interfaceIndex, LinkHandle } from "../../../provider/bpf";
 import type { AppliedPolicy, AppliedRule } from "../../../provider/network-policy/applied";
-import { compile } from "../../../provider/network-policy/compile";
+import { compile } from "../../support/compiled-union";
 import type { Packet } from "../../../provider/network-policy/packet";
 import { closesEverything, ip, pings, PrivateNetwork } from "../bpf/support";
 import { ethernet, frameOf, type Wire } from "../../../provider/network-policy/frames";

@@ -51,7 +51,7 @@ function cidrOf(bases: string[], prefixes: number[]): fc.Arbitrary<string> {
 
 const cidr4 = cidrOf(BASES4, [0, 1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32]);
 const cidr6 = cidrOf(BASES6, [0, 1, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 112, 127, 128]);
-const cidr = fc.oneof(cidr4, cidr6);
+export const cidr = fc.oneof(cidr4, cidr6);
 
 /** The first or last address of a network, or the one before or after it. */
 function edges(cidr: fc.Arbitrary<string>, size: 4 | 16): fc.Arbitrary<string> {
@@ -86,7 +86,7 @@ const portProtocol = fc.constantFrom<ProtocolName>("TCP", "UDP", "SCTP");
 const icmpProtocol = fc.constantFrom<ProtocolName>("ICMP", "ICMPv6");
 const icmpType = fc.constantFrom(0, 8, 13, 14, 128, 129, 255);
 
-const portEntry: fc.Arbitrary<AppliedPort> = fc.oneof(
+export const portEntry: fc.Arbitrary<AppliedPort> = fc.oneof(
   fc.record({ protocol: portProtocol, port }),
   fc
     .record({ protocol: portProtocol, a: port, b: port })
