@@ -12,7 +12,7 @@ import { definitions } from "../resources";
 import { openSources } from "../sources";
 import { openSession } from "../transport/pool";
 import { watchEngine } from "./engine-watch";
-import { PROVIDER_KEY, providerText } from "./provider-text";
+import { APPLYING_KEY, PROVIDER_KEY, providerText } from "./provider-text";
 import { fromEngine, toEngine } from "./wire";
 
 type Dynamic = Required<Omit<pulumi.dynamic.ResourceProvider, "configure">> &
@@ -45,6 +45,7 @@ export function provider(kind: string): Dynamic {
       if (core instanceof EbpfError) {
         return { inputs: news, failures: [{ property: "", reason: core.render() }] };
       }
+      if (news[APPLYING_KEY] === true) core.beginUpdate();
       const known = Object.keys(olds).length === 0 ? undefined : fromEngine(olds);
       const { inputs, failures } = await core.check(kind, known, fromEngine(news));
       return { inputs: toEngine(inputs), failures: failures.map(asFailure) };

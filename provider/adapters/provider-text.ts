@@ -4,6 +4,12 @@
 export const PROVIDER_KEY = "__provider";
 
 /**
+ * The SDK sets it to true where the program runs for an update, not for a preview: the engine calls check in both, and says
+ * in neither which it is. Part of no inputs and no state.
+ */
+export const APPLYING_KEY = "__applying";
+
+/**
  * The text. Every version of this package must serve every text that an earlier one wrote, because destroy and
  * refresh run what stands in the state: neither this text, the subpath nor `provider(kind)` may ever change.
  */

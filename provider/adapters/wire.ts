@@ -1,7 +1,7 @@
 /** Values between the engine's JSON and the lifecycle's. */
 import type { Problem } from "../errors";
 import { type Path, propertyPath } from "../lifecycle/unknowns"; // alone: a plugin loads the rest later
-import { PROVIDER_KEY } from "./provider-text";
+import { APPLYING_KEY, PROVIDER_KEY } from "./provider-text";
 
 /** sdk/go/common/resource/sig: the key that marks a value of a special kind, and two of the kinds. */
 const SIGNATURE = "4dabf18193072939515e22adb298388d";
@@ -15,7 +15,7 @@ type Properties = Record<string, unknown>;
 
 /** Plain values: secrets unwrapped, file assets as their path, the engine's own properties left out. */
 export function fromEngine(properties: Properties): Properties {
-  const { [PROVIDER_KEY]: _text, __defaults: _defaults, ...own } = properties;
+  const { [PROVIDER_KEY]: _text, [APPLYING_KEY]: _phase, __defaults: _defaults, ...own } = properties;
   for (const name of REFERENCES) delete own[name];
   return plain(own) as Properties;
 }

@@ -54,6 +54,8 @@ export interface ReadOutcome {
 export interface Lifecycle {
   /** Never throws. `olds` are the inputs in the state, absent for a new or replacing resource. */
   check(kind: string, olds: Properties | undefined, news: Properties, call?: Call): Promise<CheckOutcome>;
+  /** No call from now on is part of a preview: check asks no host, since apply finds all that plan would. */
+  beginUpdate(): void;
   /** No I/O. `olds` are outputs. Fails with `invalid` for a state without its essentials. */
   diff(kind: string, id: string, olds: Properties, news: Properties, ignoreChanges?: readonly string[]): Diff;
   /**
@@ -191,6 +193,10 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   }
 
   return {
+    beginUpdate() {
+      applying = true;
+    },
+
     async check(kind, olds, news, call = options) {
       try {
         return await check(kind, olds, news, call);

@@ -3,7 +3,13 @@
  * package, `plugin` is the provider plugin `pulumi-resource-ebpf`. What a program writes is the same in both.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { dynamicToken, pluginToken, PROVIDER_KEY, providerText } from "../../provider/adapters/provider-text";
+import {
+  APPLYING_KEY,
+  dynamicToken,
+  pluginToken,
+  PROVIDER_KEY,
+  providerText,
+} from "../../provider/adapters/provider-text";
 import { packageVersion } from "../../provider/version";
 
 export type Mode = "dynamic" | "plugin";
@@ -34,9 +40,11 @@ export function registrationOf(
   const [type, other] =
     mode === "plugin" ? [pluginToken(kind), dynamicToken(kind)] : [dynamicToken(kind), pluginToken(kind)];
   const aliases = [...(options.aliases ?? []), { type: other }];
-  return mode === "plugin"
-    ? { type, properties: {}, options: { version: packageVersion(), ...options, aliases } }
-    : { type, properties: { [PROVIDER_KEY]: providerText(kind) }, options: { ...options, aliases } };
+  if (mode === "plugin")
+    return { type, properties: {}, options: { version: packageVersion(), ...options, aliases } };
+  const phase = pulumi.runtime.isDryRun() ? {} : { [APPLYING_KEY]: true };
+  const properties = { [PROVIDER_KEY]: providerText(kind), ...phase };
+  return { type, properties, options: { ...options, aliases } };
 }
 
 /** What only the plugin can do. */

@@ -68,6 +68,15 @@ new ebpf.MapEntries("wrong", { map: filter.map("verdicts"), entries: [{ key: 0, 
       assert.match(entrypoint, /xdp_filter/);
     });
 
+    it("when brought up with a preview before it, then the plan is told in the preview, and not once more", async () => {
+      project.write("index.ts", filterProgram({ ports: [9001] }));
+      const { stdout } = await project.pulumi("up", "--yes", "--non-interactive", "--stack", project.stack);
+      const [preview = "", update = ""] = stdout.split(/^Updating \(/m);
+      assert.match(preview, /filter: on .*: load "xdp_filter"/);
+      assert.match(update, /filter created/);
+      assert.doesNotMatch(update, /: on .*: (load|attach)/);
+    });
+
     it("when map data would be lost, then preview fails under the default policy and tells of migration under another", async () => {
       project.write("index.ts", filterProgram({ ports: [9001] }));
       await project.up();

@@ -35,6 +35,11 @@ describe("the dynamic adapter", () => {
     assert.deepEqual(((await early).inputs as { drift: string[] }).drift, []);
   });
 
+  it("keeps what the SDK says of the phase out of the inputs", async () => {
+    const { inputs: checked } = await adapter.check({}, { ...inputs, __applying: true });
+    assert.deepEqual(checked, (await early).inputs);
+  });
+
   it("answers a bad input with failures that name the property in their text", async () => {
     const { failures } = await adapter.check({}, { ...inputs, xdp: { interface: 1, mode: "fast" } });
     assert.deepEqual(failures, [

@@ -123,6 +123,14 @@ describe("check", () => {
   });
 
   describe("plan", () => {
+    it("is left out once the update has begun: apply finds all that it would", async () => {
+      const host = new Host();
+      const lifecycle = host.lifecycle();
+      lifecycle.beginUpdate();
+      assert.deepEqual((await lifecycle.check("Attachment", undefined, attachmentInputs())).failures, []);
+      assert.deepEqual([host.verbs(), host.reports], [[], []]);
+    });
+
     it("asks the host about a new resource, and shows what it says", async () => {
       const host = new Host();
       host.planned = {

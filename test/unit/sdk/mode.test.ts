@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as pulumi from "@pulumi/pulumi";
 import { packageVersion } from "../../../provider/version";
 import * as ebpf from "../../../sdk/nodejs";
-import { registrationOf } from "../../../sdk/nodejs/mode";
+import { type Mode, registrationOf } from "../../../sdk/nodejs/mode";
 
 /** Records what is registered; a provider that echoes. */
 class Echo implements pulumi.runtime.Mocks {
@@ -44,6 +44,14 @@ describe("ebpf:mode", () => {
     assert.equal(type, "ebpf:index:Program");
     assert.equal(inputs["specId"], "shop/prod/Program/filter");
     assert.ok(!("__provider" in inputs));
+  });
+
+  it("dynamic: tells the provider when the program runs for an update; the plugin is told by the engine", async () => {
+    const added = (mode: Mode) => Object.keys(registrationOf(mode, "Map", {}).properties);
+    assert.deepEqual(added("dynamic"), ["__provider"], "of a preview");
+    await pulumi.runtime.setMocks(engine, "shop", "prod", false);
+    assert.deepEqual(added("dynamic"), ["__provider", "__applying"]);
+    assert.deepEqual(added("plugin"), []);
   });
 
   it("each mode's type is an alias in the other; the plugin is asked for in this package's version", () => {
