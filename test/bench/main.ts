@@ -15,6 +15,7 @@ import { deployment } from "./rows/deployment.js";
 import { entries } from "./rows/entries.js";
 import { fleet200 } from "./rows/fleet-200.js";
 import { hosts } from "./rows/hosts.js";
+import { policyApply } from "./rows/policy-apply.js";
 import { policyFilter } from "./rows/policy-filter.js";
 import { policyGrowth } from "./rows/policy-growth.js";
 import { policyMemory } from "./rows/policy-memory.js";
@@ -27,7 +28,7 @@ import { swap } from "./rows/swap.js";
 const suites: Record<string, RowGroup[]> = {
   latest: [session, entries, swap, hosts, deployment],
   provider: [provider, fleet200],
-  "network-policy": [policyMemory, policyGrowth, policyFilter, policyWire],
+  "network-policy": [policyMemory, policyGrowth, policyFilter, policyWire, policyApply],
 };
 const namesOf = (groups: RowGroup[]): string[] => groups.flatMap((group) => group.names);
 

@@ -10,7 +10,7 @@ import { openSources } from "../../provider/sources";
 import { openSession } from "../../provider/transport/pool";
 import { type Connection } from "../support/host.js";
 
-export type Kind = "Program" | "Map" | "MapEntries" | "Attachment";
+export type Kind = "Program" | "Map" | "MapEntries" | "Attachment" | "NetworkPolicy" | "AddressSet";
 
 /** As in a provider process of its own, except that all share one pool of sessions. */
 function newLifecycle(): Lifecycle {

@@ -29,7 +29,7 @@ export const policyWire: RowGroup = {
   names: NAMES.flatMap((name) =>
     PATHS.flatMap((path) => [
       ...SIZES[name].map((count) => wireRow(name, count, path)),
-      plainRow(name, path),
+      ...(path === "tracked" ? [] : [plainRow(name, path)]),
     ]),
   ),
   run: (wanted, bench) =>
