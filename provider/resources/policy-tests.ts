@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { parseAddress } from "../btf";
 import type { Problem } from "../errors";
-import { applyPolicy, type CheckedPolicy, evaluate, type Evaluation } from "../network-policy";
+import { applyPolicy, type CheckedPolicy, evaluate, type Evaluation, type Packet } from "../network-policy";
 import { byteNumber, portNumber, portProblems, protocolSchema } from "../network-policy/model";
 import { hasPorts, isIcmp, protocolNumber, PROTOCOLS, protocolText } from "../network-policy/protocols";
 import type { PolicyTest } from "../protocol/policy";
@@ -118,15 +118,22 @@ function verdictOf(policy: CheckedPolicy, test: PolicyTest, everything: "allow" 
   const enforced = { ...policy, ingress: undefined, egress: undefined, ...known, mode: "enforce" as const };
   const applied = applyPolicy({ stack: "", name: "" }, enforced, { sets: new Map(), self: [] });
   if ("problems" in applied) throw new Error("a peer that nobody knows is left");
-  const { direction, address, protocol, port, type, code } = test;
-  const local = test.local ?? (familyOf(address) === 16 ? "::" : "0.0.0.0");
+  const local = test.local ?? (familyOf(test.address) === 16 ? "::" : "0.0.0.0");
+  return evaluate([applied.policy], [], packetOf(test, local));
+}
+
+/** The first packet that a test speaks of; `local` is the host's end. */
+export function packetOf(
+  { direction, address, protocol, port, type, code }: PolicyTest,
+  local: string,
+): Packet {
   const [source, destination] = direction === "ingress" ? [address, local] : [local, address];
-  return evaluate([applied.policy], [], {
-    ...{ direction, source, destination, protocol: protocol as keyof typeof PROTOCOLS | number },
+  return {
+    ...{ direction, source, destination, protocol: protocol as Packet["protocol"] },
     ...(port === undefined ? {} : { sourcePort: EPHEMERAL_PORT, destinationPort: port }),
     ...(type === undefined ? {} : { type, code: code ?? 0 }),
     tcpFlags: ["SYN"],
-  });
+  };
 }
 
 /** Source port of a test's packet: one that no service has. */

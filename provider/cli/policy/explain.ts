@@ -3,7 +3,7 @@ import { invalid } from "../../errors";
 import type { AgentSession } from "../../transport/session";
 import { type Command } from "../command";
 import { openHost } from "../host";
-import { answerText, packetOf, readTests, testText } from "./words";
+import { answerText, packetFor, readTests, testText } from "./words";
 
 export const explain: Command = {
   operands: ["HOST"],
@@ -14,7 +14,7 @@ export const explain: Command = {
     const session = await openHost(invocation);
     const at = netns === undefined ? {} : { netns };
     const on = name ?? (await onlyInterface(session, netns));
-    const answer = await session.call("policy.explain", { interface: on, ...at, packet: packetOf(test!) });
+    const answer = await session.call("policy.explain", { interface: on, ...at, packet: packetFor(test!) });
     const audited =
       answer.audit.verdict === answer.verdict
         ? ""

@@ -11,7 +11,7 @@ import type { PolicyTest } from "../../protocol/policy";
 import { type Command, type Outcome } from "../command";
 import { openHost } from "../host";
 import { onlyInterface } from "./explain";
-import { type Answer, answerText, packetOf, readTests, testText } from "./words";
+import { type Answer, answerText, packetFor, readTests, testText } from "./words";
 
 const fileSchema = z.strictObject({
   /** By name, as a NetworkPolicy takes them; their `addressSet` is a name of `sets`. */
@@ -38,7 +38,7 @@ export const test: Command = {
     return Promise.resolve(
       outcome(
         file!,
-        tests.map((one) => [one, evaluate(applied, [], packetOf(one))]),
+        tests.map((one) => [one, evaluate(applied, [], packetFor(one))]),
       ),
     );
   },
@@ -55,7 +55,7 @@ export const verify: Command = {
     const at = { interface: name, ...(netns === undefined ? {} : { netns }) };
     const answers: [PolicyTest, Answer][] = [];
     for (const one of tests)
-      answers.push([one, await session.call("policy.explain", { ...at, packet: packetOf(one) })]);
+      answers.push([one, await session.call("policy.explain", { ...at, packet: packetFor(one) })]);
     return outcome(`${session.host} ${name}`, answers);
   },
 };

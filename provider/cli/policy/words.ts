@@ -2,7 +2,7 @@
 import { invalid } from "../../errors";
 import type { Packet, RuleName } from "../../network-policy";
 import type { PolicyTest } from "../../protocol/policy";
-import { wireTest, testSchema } from "../../resources/policy-tests";
+import { packetOf, testSchema, wireTest } from "../../resources/policy-tests";
 import { problemsOf } from "../../lifecycle/problems";
 
 /** `demo/prod web ingress "ssh from offices"`. */
@@ -26,16 +26,9 @@ export function readTests(at: string, tests: unknown): PolicyTest[] {
   throw invalid(`read ${at}`, problemsOf(schema, parsed.error.issues));
 }
 
-/** The first packet that a test speaks of. Its own end defaults to an address of documentation, which only `self` tells apart. */
-export function packetOf({ direction, address, local, protocol, port, type, code }: PolicyTest): Packet {
-  const own = local ?? (address.includes(":") ? "2001:db8::1" : "192.0.2.1");
-  const [source, destination] = direction === "ingress" ? [address, own] : [own, address];
-  return {
-    ...{ direction, source, destination, protocol: protocol as Packet["protocol"] },
-    ...(port === undefined ? {} : { sourcePort: 49152, destinationPort: port }),
-    ...(type === undefined ? {} : { type, code: code ?? 0 }),
-    tcpFlags: ["SYN"],
-  };
+/** The host's end defaults to an address of documentation, which only `self` tells apart. */
+export function packetFor(test: PolicyTest): Packet {
+  return packetOf(test, test.local ?? (test.address.includes(":") ? "2001:db8::1" : "192.0.2.1"));
 }
 
 export interface Answer {
