@@ -1,10 +1,9 @@
 /** Everything the agent keeps of one host, in one place: roots, records, blobs, pins, lock, index. */
 import fs from "node:fs";
 import os from "node:os";
-import path from "node:path";
 import { Blobs } from "./blobs";
 import { ensureDirectory } from "./durable-file";
-import { type Roots, rootsFrom } from "./layout";
+import { type Roots, intentDirectory, rootsFrom } from "./layout";
 import { Lock } from "./lock";
 import { Pins } from "./pins";
 import { Records } from "./records";
@@ -35,7 +34,7 @@ export class Host {
   prepare(): void {
     ensureDirectory(this.records.directory);
     ensureDirectory(this.blobs.directory);
-    ensureDirectory(path.join(this.roots.state, "intents"));
+    ensureDirectory(intentDirectory(this.roots));
     this.pins.ensureMounted();
   }
 

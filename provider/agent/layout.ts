@@ -2,8 +2,8 @@
  * Names of everything the agent keeps on a host. Pure: computes paths, touches no file.
  *
  *   <bpffs>/pulumi-ebpf/[<owner>:]<project>/<stack>/<Kind>/<name>/<revision>/{programs,maps,links}/<part>
- *   <state>/records/<spec id>.json   <state>/intents/<spec id>.json   <state>/blobs/<sha256>
- *   <run>/lock, drifted/<spec id>, holds/<pid>, code-<digest of the bundle>
+ *   <state>/records/<spec id>.json   <state>/blobs/<sha256>
+ *   <run>/intents/<spec id>.json, lock, drifted/<spec id>, holds/<pid>, code-<digest of the bundle>
  */
 import { createHash } from "node:crypto";
 import path from "node:path";
@@ -109,8 +109,13 @@ export function recordPath(roots: Roots, id: string): string {
   return path.join(roots.state, "records", `${pathPart(id)}.json`);
 }
 
+/** Gone after a reboot: an intent speaks of kernel objects, and they are gone then. */
+export function intentDirectory(roots: Roots): string {
+  return path.join(roots.run, "intents");
+}
+
 export function intentPath(roots: Roots, id: string): string {
-  return path.join(roots.state, "intents", `${pathPart(id)}.json`);
+  return path.join(intentDirectory(roots), `${pathPart(id)}.json`);
 }
 
 export function blobPath(roots: Roots, digest: string): string {

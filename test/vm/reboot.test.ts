@@ -22,15 +22,18 @@ describe("Given a virtual machine with systemd and an ebpf.Host", function () {
 
   before(async () => {
     vm = await Vm.boot("6.12", { init: "systemd" });
+    const config = { connection: vm.host().connection, source: fixture };
+    project = await PulumiProject.create({ program: programOf(1), config });
+  });
+
+  function programOf(version: number): string {
     const more = `
 const shape = { type: "array", key: "u32", value: "u64", maxEntries: ${largeBytes / 8} } as const;
 new ebpf.Map("large", { connection: host.connection, ...shape });`;
-    const program = filterProgram({ ports: [9001], more })
+    return filterProgram({ ports: [9001], version, more })
       .replace("const filter =", 'const host = new ebpf.Host("vm", { connection });\nconst filter =')
       .replace("  connection,", "  connection: host.connection,");
-    const config = { connection: vm.host().connection, source: fixture };
-    project = await PulumiProject.create({ program, config });
-  });
+  }
 
   after(async () => {
     project?.dispose();
@@ -87,6 +90,22 @@ new ebpf.Map("large", { connection: host.connection, ...shape });`;
     const args = ["--refresh", "--expect-no-changes"];
     const { code, stdout: text } = await project.preview({ args, check: false, timeoutSeconds: 600 });
     assert.equal(code, 0, text);
+  });
+
+  it("when its power is cut in the middle of an update, then it comes back, and the next up completes the update", async () => {
+    project.write("index.ts", programOf(2));
+    const pins = await bpffsOf(vm.host());
+    const { back } = await vm.cutPowerWhenThereIs("/run/pulumi-ebpf/intents/*.json");
+    const { code } = await project.up({ check: false, timeoutSeconds: 600 });
+    assert.notEqual(code, 0);
+    await back();
+    await vm.host().plugDataInterface();
+    await project.up({ args: ["--refresh"], timeoutSeconds: 600 });
+    await refusesPackets();
+    assert.equal((await bpffsOf(vm.host())).length, pins.length, "nothing of the old revision stays");
+    const args = ["--refresh", "--expect-no-changes"];
+    const { code: same, stdout } = await project.preview({ args, check: false, timeoutSeconds: 600 });
+    assert.equal(same, 0, stdout);
   });
 
   it("when destroyed, then the unit is gone, and all else", async () => {

@@ -2,12 +2,13 @@
  * The intent: what a mutating verb is about to do, written before its first action and gone after its last. A
  * later verb that finds one knows that its writer died, and where to look in the kernel.
  *
- * Not fsynced: it must outlive the process, not the kernel, since all that it speaks of is kernel state.
+ * It outlives the process and not the kernel: all that it speaks of is kernel state, and what a power cut left of a
+ * file would keep its Spec from ever being applied again.
  */
 import fs from "node:fs";
 import path from "node:path";
 import { fileError, readIfThere, removeIfThere, systemCode, writeAtomically } from "../durable-file";
-import { type Roots, intentPath } from "../layout";
+import { type Roots, intentDirectory, intentPath } from "../layout";
 import { parseStored } from "../records";
 import type { Action } from "./actions";
 
@@ -35,7 +36,7 @@ export function readIntent(roots: Roots, id: string, files?: ReadonlySet<string>
 
 /** Specs that a verb was at work on. */
 export function intentIds(roots: Roots): string[] {
-  const directory = path.join(roots.state, "intents");
+  const directory = intentDirectory(roots);
   return [...intentFiles(roots)]
     .filter((name) => name.endsWith(".json"))
     .map(
@@ -46,7 +47,7 @@ export function intentIds(roots: Roots): string[] {
 
 /** Names of the files of all intents, for who would else look for many in vain. */
 export function intentFiles(roots: Roots): ReadonlySet<string> {
-  const directory = path.join(roots.state, "intents");
+  const directory = intentDirectory(roots);
   try {
     return new Set(fs.readdirSync(directory));
   } catch (error) {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { EbpfError } from "../../../provider/errors";
-import { specDirectory } from "../../../provider/agent/layout";
+import { intentPath, specDirectory } from "../../../provider/agent/layout";
 import { closesEverything, PrivateNetwork } from "../bpf/support";
 import {
   compileGuard,
@@ -126,7 +126,7 @@ describe("identity", function () {
       () => agent.apply(programSpec(guard, { verdict: 1 })),
     ];
     const before = host.pins();
-    const intent = path.join(host.roots.state, "intents", path.basename(recordFile(programId)));
+    const intent = intentPath(host.roots, programId);
     fs.writeFileSync(intent, JSON.stringify({ format: 9, id: programId }));
     for (const verb of verbs(host.open())) await assert.rejects(verb, newer);
     assert.equal(fs.existsSync(intent), true);

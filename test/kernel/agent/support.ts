@@ -7,7 +7,7 @@ import path from "node:path";
 import { Duplex } from "node:stream";
 import { buildSync } from "esbuild";
 import { Host } from "../../../provider/agent/host";
-import { type Roots, specDirectory } from "../../../provider/agent/layout";
+import { type Roots, intentDirectory, specDirectory } from "../../../provider/agent/layout";
 import { type Session, openSession } from "../../../provider/agent/session";
 import { EbpfError } from "../../../provider/errors";
 import type { Hook } from "../../../provider/protocol/hooks";
@@ -87,7 +87,7 @@ export class TestHost {
   }
 
   intents(): string[] {
-    const directory = path.join(this.roots.state, "intents");
+    const directory = intentDirectory(this.roots);
     return fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];
   }
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
 import { LinkHandle, ProgramHandle, tryLock, unlock } from "../../../provider/bpf";
+import { intentPath } from "../../../provider/agent/layout";
 import { Lock } from "../../../provider/agent/lock";
 import { EbpfError } from "../../../provider/errors";
 import { bpftool, closesEverything, ip, PrivateNetwork } from "../bpf/support";
@@ -167,10 +168,7 @@ describe("exchange of programs", function () {
       { type: "store-record" },
     ];
     const intent = { format: 1, id: programId, verb: "apply", from: 1, to: 2, actions };
-    fs.writeFileSync(
-      `${host.roots.state}/intents/${programId.replaceAll("/", "%2F")}.json`,
-      JSON.stringify(intent),
-    );
+    fs.writeFileSync(intentPath(host.roots, programId), JSON.stringify(intent));
     assert.match((await host.agent.drift(programId)).join(), /^incomplete: apply was interrupted/);
     await host.agent.call("remove", { id: programId, incarnation: "another" });
     assert.match(

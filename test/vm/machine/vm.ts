@@ -20,6 +20,12 @@ const bootSeconds = 120;
 /** Seconds for one command: everything in there is emulated. */
 const commandSeconds = 120;
 
+/** ssh's own exit status, which `ip` has too when its command is wrong. */
+const connectionLost = 255;
+
+/** Enough for a kernel's last words. */
+const consoleBytes = 6000;
+
 /**
  * What the data path carries while the machine's processors wait for the real ones: a veth's ring holds 256 packets
  * (drivers/net/veth.c, VETH_RING_SIZE), two floods fill it in a quarter of a second.
@@ -71,20 +77,37 @@ export class Vm implements TestSite {
 
   /** A real one: the kernel starts anew, the disk stays. The data path is not there yet: `plugDataInterface`. */
   async reboot(): Promise<void> {
-    const bootId = async (): Promise<string> =>
-      (await this.vmHost.exec(["cat", "/proc/sys/kernel/random/boot_id"])).stdout;
-    const before = await bootId();
+    const before = await this.bootId();
+    await this.leave("sync; sleep 1; systemctl reboot || reboot -f");
+    await this.back(before);
+  }
+
+  /**
+   * As if the power was cut, nothing flushed, at the moment that the glob first names a file in there. Resolves when
+   * it is about to; `back` when the machine is up again.
+   */
+  async cutPowerWhenThereIs(glob: string): Promise<{ back: () => Promise<void> }> {
+    const before = await this.bootId();
+    await this.leave(`until set -- ${glob}; [ -e "$1" ]; do :; done; echo b > /proc/sysrq-trigger`);
+    return { back: () => this.back(before) };
+  }
+
+  private async bootId(): Promise<string> {
+    return (await this.vmHost.exec(["cat", "/proc/sys/kernel/random/boot_id"])).stdout;
+  }
+
+  /** Runs a script that goes on without us. */
+  private async leave(script: string): Promise<void> {
+    await this.vmHost.exec(["sh", "-c", `(${script}) </dev/null >/dev/null 2>&1 &`]);
+  }
+
+  private async back(before: string): Promise<void> {
     const { ssh } = this.vmHost;
-    await ssh.run([
-      "sh",
-      "-c",
-      "sync; (sleep 1; systemctl reboot || reboot -f) </dev/null >/dev/null 2>&1 &",
-    ]);
     await ssh.close();
     await new Promise((done) => setTimeout(done, 3000)); // the old kernel still greets
     await greeting(ssh.connection.port, this.qemu, join(this.directory, "console"));
     await this.connect();
-    if ((await bootId()) === before) throw new Error(`${ssh.name}: it did not reboot`);
+    if ((await this.bootId()) === before) throw new Error(`${ssh.name}: it did not reboot`);
   }
 
   private async connect(): Promise<void> {
@@ -113,7 +136,7 @@ class Ssh {
   constructor(
     image: string,
     port: number,
-    directory: string,
+    private readonly directory: string,
     readonly name: string,
   ) {
     this.identityFile = join(image, "id");
@@ -151,8 +174,27 @@ class Ssh {
     return [...this.words([]), "--", command.map(quote).join(" ")];
   }
 
-  run(command: string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return run(this.command(command), { timeoutSeconds: commandSeconds, ...options });
+  /** When the machine itself is lost, the error says what its console says. */
+  async run(command: string[], options: CommandOptions = {}): Promise<CommandResult> {
+    const { check = true, ...others } = options;
+    const ended = await run(this.command(command), {
+      timeoutSeconds: commandSeconds,
+      ...others,
+      check: false,
+    });
+    if (ended.code === connectionLost)
+      throw new Error(
+        `${this.name}: ${command.join(" ")}: ${ended.stderr}the console says:\n${this.console()}`,
+      );
+    if (check && ended.code !== 0)
+      throw new Error(
+        `${this.name}: ${command.join(" ")}: exit status ${ended.code}\n${ended.stderr}${ended.stdout}`,
+      );
+    return ended;
+  }
+
+  private console(): string {
+    return readFileSync(join(this.directory, "console"), "utf8").slice(-consoleBytes);
   }
 
   private words(extra: string[]): string[] {
@@ -321,7 +363,7 @@ async function greeting(port: number, qemu: ChildProcess, console: string): Prom
     if (qemu.exitCode !== null || Date.now() > deadline) {
       const what =
         qemu.exitCode === null ? `no sshd after ${bootSeconds} s` : `qemu: exit status ${qemu.exitCode}`;
-      throw new Error(`${what}; the console says:\n${readFileSync(console, "utf8").slice(-2000)}`);
+      throw new Error(`${what}; the console says:\n${readFileSync(console, "utf8").slice(-consoleBytes)}`);
     }
     await new Promise((done) => setTimeout(done, 200));
   }
