@@ -131,7 +131,10 @@ new ebpf.Program("unknown-host", {
     assert.match(stdout, /filter: on .*: swap the program of xdp on eth0/);
     const { stdout: short } = await project.pulumi("preview", "--non-interactive", "--stack", project.stack);
     assert.match(short, /ebpf:index:Program filter update.*\[diff: ~globals\]/);
-    assert.match(short, /Diagnostics:[^]*ebpf:index:Program \(filter\):\n\s+filter: on .*: swap/);
+    assert.match(
+      short,
+      /Diagnostics:[^]*ebpf:index:Program \(filter\):\n(\s+filter: .*\n)*\s+filter: on .*: swap/,
+    );
   });
 
   it("when it is updated, then the links that its preview told are swapped, and a refresh finds nothing new", async () => {
