@@ -24,6 +24,7 @@ import { bundleDigest } from "./layout";
 import type { Held } from "./lock";
 import { isDerived } from "./network-policy/derived";
 import type { GuardContext } from "./network-policy/guard";
+import { endRehearsals } from "./network-policy/rehearsal";
 import { plan } from "./plan";
 import { probe } from "./probe";
 import { readEntries } from "./queries/entries";
@@ -228,6 +229,7 @@ function goBackAlone(host: Host, id: string, context: CallContext, boot = false)
 }
 
 async function close(host: Host): Promise<void> {
+  endRehearsals(host);
   if (!host.blobs.releaseAll()) return;
   await host.lock.run("blob.collect", [], () => collectBlobs(host));
 }

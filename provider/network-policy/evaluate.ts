@@ -1,8 +1,8 @@
 /**
- * The reference: docs/network-policy.md as code, with no thought of speed. It shares nothing with the compiler but the
- * policies.
+ * The reference: docs/network-policy.md as code. It looks at every rule for every packet, and shares nothing with the
+ * compiler but the policies.
  */
-import { parseAddress, parseCidr, masked } from "../btf";
+import { parseAddress, parseCidr } from "../btf";
 import type { AppliedPeer, AppliedPolicy, AppliedPort, AppliedRule, Direction, RuleName } from "./applied";
 import { isInfrastructure, opens, sideOf } from "./connections";
 import type {
@@ -26,24 +26,37 @@ export function evaluate(
   tracked: readonly Tracked[],
   packet: Packet | Frame,
 ): Evaluation {
+  return prepare(policies)(tracked, packet);
+}
+
+export type Evaluator = (tracked: readonly Tracked[], packet: Packet | Frame) => Evaluation;
+
+/** `evaluate` for many packets: the text of each network is read once. */
+export function prepare(policies: readonly AppliedPolicy[]): Evaluator {
   const enforced = policies.filter(({ mode }) => mode === "enforce");
-  const audited = policies.some(
-    (policy) => policy.mode === "audit" && policy[packet.direction] !== undefined,
-  );
   const exempt = enforced.every(({ infrastructure }) => infrastructure);
   const keep = enforced.some(({ established }) => established === "keep");
-  const evaluation = judge({ policies: enforced, exempt, keep }, tracked, packet);
-  if (audited) {
-    const first = "fragment" in packet ? passedFragment(tracked, packet) : undefined;
-    const { verdict, rule } = first?.audit ?? judge({ policies, exempt, keep: false }, tracked, packet);
-    evaluation.audit = { verdict, ...(rule === undefined ? {} : { rule }) };
-  }
-  for (const opened of evaluation.opens ?? []) {
-    if (!("fragment" in opened)) continue;
-    if (evaluation.rule !== undefined) opened.rule = evaluation.rule;
-    if (evaluation.audit !== undefined) opened.audit = evaluation.audit;
-  }
-  return evaluation;
+  const within = membership();
+  const enforcedView = { policies: enforced, exempt, keep, within };
+  const auditedView = { policies, exempt, keep: false, within };
+
+  return (tracked, packet) => {
+    const evaluation = judge(enforcedView, tracked, packet);
+    const audited = policies.some(
+      (policy) => policy.mode === "audit" && policy[packet.direction] !== undefined,
+    );
+    if (audited) {
+      const first = "fragment" in packet ? passedFragment(tracked, packet) : undefined;
+      const { verdict, rule } = first?.audit ?? judge(auditedView, tracked, packet);
+      evaluation.audit = { verdict, ...(rule === undefined ? {} : { rule }) };
+    }
+    for (const opened of evaluation.opens ?? []) {
+      if (!("fragment" in opened)) continue;
+      if (evaluation.rule !== undefined) opened.rule = evaluation.rule;
+      if (evaluation.audit !== undefined) opened.audit = evaluation.audit;
+    }
+    return evaluation;
+  };
 }
 
 interface View {
@@ -52,6 +65,7 @@ interface View {
   exempt: boolean;
   /** Answered connections live on. */
   keep: boolean;
+  within: Membership;
 }
 
 function judge(view: View, tracked: readonly Tracked[], packet: Packet | Frame): Evaluation {
@@ -111,15 +125,15 @@ function judgeLaterFragment(view: View, tracked: readonly Tracked[], packet: Pac
   }
   const protocol = protocolNumber(packet.protocol);
   // what matches for some ports at least: the strongest decides for all if it matches for all
-  const [strongest] = rulesIn(view, packet.direction).filter(
-    ({ rule: { peers, ports } }) =>
-      addressMatches(peers, packet) &&
-      (ports === undefined || ports.some((port) => protocolNumber(port.protocol) === protocol)),
+  const decides = strongest(
+    view,
+    packet,
+    ({ ports }) => ports === undefined || ports.some((port) => protocolNumber(port.protocol) === protocol),
   );
-  if (strongest !== undefined && !matchesAllPorts(strongest.rule, protocol)) {
+  if (decides !== undefined && !matchesAllPorts(decides.rule, protocol)) {
     return { verdict: names(view, packet.direction) ? "deny" : "allow", reason: "fragment-unknown" };
   }
-  const verdict = decided(view, packet.direction, strongest);
+  const verdict = decided(view, packet.direction, decides);
   return { ...verdict, reason: reasonOf(view, packet.direction, verdict) };
 }
 
@@ -175,37 +189,52 @@ function reasonOf(view: View, direction: Direction, { rule }: Verdict): "rule" |
 }
 
 /** By rules alone, for a packet whose ports are known. */
-function verdictOf(view: View, packet: PacketHeader & { direction: Direction }): Verdict {
-  const strongest = rulesIn(view, packet.direction).find(
-    ({ rule: { peers, ports } }) =>
-      addressMatches(peers, packet) &&
-      (ports === undefined || ports.some((port) => portMatches(port, packet))),
+function verdictOf(view: View, packet: JudgedHeader): Verdict {
+  const decides = strongest(
+    view,
+    packet,
+    ({ ports }) => ports === undefined || ports.some((port) => portMatches(port, packet)),
   );
-  return decided(view, packet.direction, strongest);
+  return decided(view, packet.direction, decides);
 }
 
-function decided(view: View, direction: Direction, strongest: NamedRule | undefined): Verdict {
-  if (strongest === undefined) return { verdict: names(view, direction) ? "deny" : "allow" };
-  return { verdict: strongest.rule.action, rule: strongest.name };
+function decided(view: View, direction: Direction, decides: NamedRule | undefined): Verdict {
+  if (decides === undefined) return { verdict: names(view, direction) ? "deny" : "allow" };
+  return { verdict: decides.rule.action, rule: decides.name };
 }
+
+type JudgedHeader = PacketHeader & { direction: Direction };
 
 interface NamedRule {
   rule: AppliedRule;
   name: RuleName;
 }
 
-/** Denies first, then by stack, policy and name. */
-function rulesIn({ policies }: View, direction: Direction): NamedRule[] {
-  const rules = policies.flatMap(({ stack, name: policy, [direction]: list = [] }) =>
-    list.map((rule) => ({ rule, name: { stack, policy, direction, name: rule.name } })),
-  );
-  return rules.sort(
-    (a, b) =>
-      Number(b.rule.action === "deny") - Number(a.rule.action === "deny") ||
-      compare(a.name.stack, b.name.stack) ||
-      compare(a.name.policy, b.name.policy) ||
-      compare(a.name.name, b.name.name),
-  );
+/** Of the rules that match: denies first, then by stack, policy and name. */
+function strongest(
+  { policies, within }: View,
+  { direction, source, destination }: JudgedHeader,
+  portsMatch: (rule: AppliedRule) => boolean,
+): NamedRule | undefined {
+  const address = bytesOf(direction === "ingress" ? source : destination);
+  let first: NamedRule | undefined;
+  for (const { stack, name: policy, [direction]: rules = [] } of policies) {
+    for (const rule of rules) {
+      if (!addressMatches(rule.peers, address, within) || !portsMatch(rule)) continue;
+      const one = { rule, name: { stack, policy, direction, name: rule.name } };
+      if (first === undefined || comesBefore(one, first)) first = one;
+    }
+  }
+  return first;
+}
+
+function comesBefore(a: NamedRule, b: NamedRule): boolean {
+  const order =
+    Number(b.rule.action === "deny") - Number(a.rule.action === "deny") ||
+    compare(a.name.stack, b.name.stack) ||
+    compare(a.name.policy, b.name.policy) ||
+    compare(a.name.name, b.name.name);
+  return order < 0;
 }
 
 function compare(a: string, b: string): number {
@@ -214,19 +243,47 @@ function compare(a: string, b: string): number {
 
 function addressMatches(
   peers: readonly AppliedPeer[] | undefined,
-  packet: PacketHeader & { direction: Direction },
+  address: Buffer,
+  within: Membership,
 ): boolean {
-  const address = packet.direction === "ingress" ? packet.source : packet.destination;
-  const within = (cidr: string) => contains(cidr, address);
-  return peers?.some(({ cidrs, except = [] }) => cidrs.some(within) && !except.some(within)) ?? true;
+  return peers?.some(({ cidrs, except = [] }) => within(cidrs, address) && !within(except, address)) ?? true;
 }
 
-function contains(cidr: string, address: string): boolean {
-  const size = address.includes(":") ? 16 : 4;
-  const bytes = parseAddress(address, size);
+function bytesOf(address: string): Buffer {
+  const bytes = parseAddress(address, sizeOf(address));
   if (bytes === undefined) throw new RangeError(`${JSON.stringify(address)} is no address`);
-  const network = parseCidr(cidr, size);
-  return typeof network === "object" && masked(bytes, network.prefix).equals(network.address);
+  return bytes;
+}
+
+function sizeOf(text: string): 4 | 16 {
+  return text.includes(":") ? 16 : 4;
+}
+
+/** Whether a list of networks holds an address. */
+type Membership = (cidrs: readonly string[], address: Buffer) => boolean;
+
+/** Each list is read once: rules that name one set share its list. */
+function membership(): Membership {
+  const known = new Map<readonly string[], { address: Buffer; prefix: number }[]>();
+  return (cidrs, address) => {
+    let networks = known.get(cidrs);
+    if (networks === undefined) {
+      const read = cidrs.map((cidr) => parseCidr(cidr, sizeOf(cidr)));
+      networks = read.filter((network) => typeof network === "object");
+      known.set(cidrs, networks);
+    }
+    return networks.some((network) => sameBits(network.address, address, network.prefix));
+  };
+}
+
+/** Whether the first `count` bits of two addresses of one family are the same. */
+function sameBits(a: Buffer, b: Buffer, count: number): boolean {
+  if (a.length !== b.length) return false;
+  for (let bit = 0; bit < count; bit += 8) {
+    const mask = count - bit >= 8 ? 0xff : (0xff00 >> (count - bit)) & 0xff;
+    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return false;
+  }
+  return true;
 }
 
 function portMatches(port: AppliedPort, packet: PacketHeader): boolean {

@@ -1,10 +1,11 @@
 /** The data plane in the kernel, run by BPF_PROG_TEST_RUN: it is attached nowhere. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { BpfObject, MapCreateFlag, MapHandle, type ProgramHandle } from "../../provider/bpf";
+import { MapCreateFlag, MapHandle, type ProgramHandle } from "../../provider/bpf";
 import { readObject } from "../../provider/btf";
+import { type Entrypoint, LoadedProgram, REASONS } from "../../provider/agent/network-policy/loaded";
 import type { Direction } from "../../provider/network-policy/applied";
-import { CELL_WORDS, SLOT } from "../../provider/network-policy/cells";
+import { CELL_WORDS } from "../../provider/network-policy/cells";
 import type { Generation } from "./compiled-union";
 import type { Reason } from "../../provider/network-policy/packet";
 
@@ -13,27 +14,6 @@ export const OBJECT = path.resolve(
   __dirname,
   "../../dist/provider/modules/network-policy/network-policy.bpf.o",
 );
-
-const REASONS: (Reason | "broken")[] = [
-  "rule",
-  "default",
-  "unnamed",
-  "connection",
-  "infrastructure",
-  "not-ip",
-  "fragment",
-  "fragment-unknown",
-  "malformed",
-  "broken",
-];
-
-export interface Judged {
-  verdict: "allow" | "deny";
-  reason: Reason | "broken";
-  slot: number | undefined;
-  audit: { verdict: "allow" | "deny"; slot: number | undefined };
-  returnValue: number;
-}
 
 export interface Settings {
   policy_id?: number;
@@ -47,9 +27,6 @@ export interface Settings {
   /** In ns, in the order of enum timeout. */
   timeouts?: bigint[];
 }
-
-const PROGRAMS = ["judge_ingress", "judge_egress", "judge_xdp"] as const;
-type Entrypoint = (typeof PROGRAMS)[number];
 
 /** Of maps that two loads share. */
 export type Shared = Partial<Record<"half_open" | "established" | "fragments", MapHandle>>;
@@ -67,8 +44,7 @@ export interface Load {
 const TABLES = ["half_open", "established"] as const;
 
 export class DataPlane implements Disposable {
-  private readonly programs = new Map<Entrypoint, ProgramHandle>();
-  private readonly maps = new Map<string, MapHandle>();
+  private readonly loaded: LoadedProgram;
   private slot = 0;
 
   constructor(
@@ -76,21 +52,17 @@ export class DataPlane implements Disposable {
     { rules = 256, flows = 4096, shared = {}, object: file = OBJECT }: Load = {},
   ) {
     const bytes = readFileSync(file);
-    using object = BpfObject.open(bytes, { name: "policy" });
-    const { timeouts = [], ...values } = { explain: 1, ...settings };
-    setGlobals(object, bytes, { ...values, timeouts });
     const shards = settings.counter_shards ?? 0;
-    object.map("rule_counters").setMaxEntries(shards === 0 ? rules : 1);
-    object.map("rule_shards").setMaxEntries(Math.max(1, rules * shards));
-    if (flows !== null) for (const table of TABLES) object.map(table).setMaxEntries(flows);
-    for (const [name, map] of Object.entries(shared)) object.map(name).reuse(map);
-    object.load();
-    for (const name of PROGRAMS) this.programs.set(name, object.program(name).handle());
-    for (const map of object.maps()) if (!map.isInternal) this.maps.set(map.name, map.handle());
+    this.loaded = new LoadedProgram({ bytes, info: readObject(bytes) }, { ...settings }, (object) => {
+      object.map("rule_counters").setMaxEntries(shards === 0 ? rules : 1);
+      object.map("rule_shards").setMaxEntries(Math.max(1, rules * shards));
+      if (flows !== null) for (const table of TABLES) object.map(table).setMaxEntries(flows);
+      for (const [name, map] of Object.entries(shared)) object.map(name).reuse(map);
+    });
   }
 
   map(name: string): MapHandle {
-    return this.maps.get(name)!;
+    return this.loaded.map(name);
   }
 
   /** Fills the slot that does not judge, and makes it the one that does. */
@@ -120,23 +92,16 @@ export class DataPlane implements Disposable {
     this.map("selectors").update(u32(0), selector);
   }
 
-  judge(direction: Direction, frame: Buffer, entrypoint: Entrypoint = `judge_${direction}`): Judged {
-    const { returnValue } = this.programs.get(entrypoint)!.testRun({ data: frame });
-    const event = this.map("explained").lookup(u32(0))!;
-    const [rule, audit] = [event.readUInt32LE(68), event.readUInt32LE(72)];
+  judge(direction: Direction, frame: Buffer, entrypoint: Entrypoint = `judge_${direction}`) {
+    const judged = this.loaded.judge(entrypoint, frame);
+    const { returnValue } = judged;
     const pass = entrypoint === "judge_xdp" ? returnValue === 2 : returnValue === 0xffffffff;
-    if (Number(pass) !== event.readUInt8(82)) throw new Error("the program returns what it does not report");
-    return {
-      verdict: pass ? "allow" : "deny",
-      reason: REASONS[event.readUInt8(81)]!,
-      slot: slotOf(rule),
-      audit: { verdict: event.readUInt8(83) === 1 ? "allow" : "deny", slot: slotOf(audit) },
-      returnValue,
-    };
+    if (pass !== (judged.verdict === "allow")) throw new Error("the program returns what it does not report");
+    return judged;
   }
 
   program(entrypoint: Entrypoint): ProgramHandle {
-    return this.programs.get(entrypoint)!;
+    return this.loaded.programs.get(entrypoint)!;
   }
 
   /** Packets that a rule's slot counted. */
@@ -161,7 +126,7 @@ export class DataPlane implements Disposable {
   /** Bytes as the kernel counts them, of `generations` with its two arrays; and what one CPU more would take. */
   memory(except: readonly string[]): { bytes: number; eachCpu: number } {
     const sum = { bytes: 0, eachCpu: 0 };
-    for (const [name, map] of this.maps) {
+    for (const [name, map] of this.loaded.maps) {
       if (except.includes(name)) continue;
       sum.bytes += map.memlockBytes();
       const { maxEntries, valueSize } = map.info();
@@ -180,40 +145,13 @@ export class DataPlane implements Disposable {
     return count;
   }
 
-  /** All connections and fragments. */
   forget(): void {
-    for (const name of ["half_open", "established", "fragments"]) {
-      const map = this.map(name);
-      for (let key = map.nextKey(null); key !== undefined; key = map.nextKey(null)) map.delete(key);
-    }
+    this.loaded.forget();
   }
 
   [Symbol.dispose](): void {
-    for (const one of [...this.programs.values(), ...this.maps.values()]) one.close();
+    this.loaded[Symbol.dispose]();
   }
-}
-
-/** Values of `.rodata`, by name; of an array its first elements. */
-export function setGlobals(
-  object: BpfObject,
-  bytes: Uint8Array,
-  values: Record<string, number | readonly bigint[] | undefined>,
-): void {
-  const { globals } = readObject(bytes);
-  for (const [name, value] of Object.entries(values)) {
-    if (value === undefined) continue;
-    const { offset, size } = globals[name]!;
-    const [elements, width] = typeof value === "number" ? [[BigInt(value)], size] : [value, 8];
-    elements.forEach((element, index) => {
-      const buffer = Buffer.alloc(8);
-      buffer.writeBigUInt64LE(element);
-      object.map(".rodata").setInitialValue(offset + index * width, buffer.subarray(0, width));
-    });
-  }
-}
-
-function slotOf(value: number): number | undefined {
-  return value === 0 ? undefined : (value & SLOT) - 1;
 }
 
 export function u32(value: number): Buffer {

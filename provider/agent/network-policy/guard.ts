@@ -11,14 +11,14 @@ import { MapCreateFlag, MapHandle } from "../../bpf";
 import { formatAddress, parseAddress } from "../../btf";
 import { EbpfError } from "../../errors";
 import { CELL_WORDS } from "../../network-policy/cells";
-import { frameOf } from "../../network-policy/frames";
 import type { Packet } from "../../network-policy/packet";
 import type { CompiledUnion } from "../../network-policy/union";
 import type { SshFlow } from "../../protocol/messages";
 import type { PolicyPart, PolicyTest } from "../../protocol/policy";
 import { parseSpecId } from "../../protocol/spec-id";
+import type { Host } from "../host";
 import type { WishedPlane } from "./derive";
-import { Rehearsal } from "./rehearsal";
+import { type Rehearsal, rehearse } from "./rehearsal";
 
 /** Whom a change must not keep out. */
 export interface GuardContext {
@@ -43,7 +43,7 @@ const CLIENT_PORT = 50_000;
 const MANY_CONNECTIONS = 200;
 
 /** Everything for which the change is refused. */
-export function guard(guarded: Guarded, context: GuardContext): EbpfError[] {
+export function guard(host: Host, guarded: Guarded, context: GuardContext): EbpfError[] {
   const problems = blindness(guarded, context);
   const flow = context.flow !== null && isOnTheWay(guarded.wish, context.flow) ? context.flow : null;
   const tests = testsOf(guarded);
@@ -51,11 +51,12 @@ export function guard(guarded: Guarded, context: GuardContext): EbpfError[] {
   if (flow === null && managed.length === 0 && tests.length === 0) return problems;
   const cells = cellsOf(guarded.union);
   try {
-    using rehearsal = new Rehearsal(cells);
-    const trial = new Trial(guarded, rehearsal);
-    if (flow !== null && !isLoopback(flow.peer.address)) problems.push(...trial.cuts(flow));
-    for (const one of managed) problems.push(...trial.keepsOut(one));
-    for (const one of tests) problems.push(...trial.contradicts(one));
+    rehearse(host, cells, (rehearsal) => {
+      const trial = new Trial(guarded, rehearsal);
+      if (flow !== null && !isLoopback(flow.peer.address)) problems.push(...trial.cuts(flow));
+      for (const one of managed) problems.push(...trial.keepsOut(one));
+      for (const one of tests) problems.push(...trial.contradicts(one));
+    });
   } finally {
     cells.close();
   }
@@ -128,7 +129,7 @@ class Trial {
 
   contradicts({ policy, property, test, packet }: Case): EbpfError[] {
     this.rehearsal.forget();
-    const judged = this.rehearsal.judge(packet.direction, frameOf(packet));
+    const judged = this.rehearsal.judge(packet);
     const { mode } = this.guarded.policies.get(policy)!;
     const { verdict, slot } = mode === "audit" ? judged.audit : judged;
     const rule = slot === undefined ? undefined : this.guarded.union.rule(slot)?.id;
@@ -148,7 +149,7 @@ class Trial {
     lets: string,
   ): EbpfError | undefined {
     for (const packet of packets) {
-      const { verdict, slot } = this.rehearsal.judge(packet.direction, frameOf(packet));
+      const { verdict, slot } = this.rehearsal.judge(packet);
       if (verdict === "allow") continue;
       const rule = slot === undefined ? undefined : this.guarded.union.rule(slot)?.id;
       const message =
@@ -169,7 +170,7 @@ class Trial {
   private fill(peer: string, local: SshFlow["local"]): void {
     for (let port = 1024; port < 1024 + MANY_CONNECTIONS; port++) {
       for (const packet of exchange({ peer: { address: peer, port }, local }, ["SYN"]))
-        this.rehearsal.judge(packet.direction, frameOf(packet));
+        this.rehearsal.judge(packet);
     }
   }
 }

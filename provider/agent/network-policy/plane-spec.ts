@@ -14,6 +14,7 @@ import type { Host } from "../host";
 import { pathPart } from "../layout";
 import type { WishedPlane } from "./derive";
 import { DERIVED_PREFIX, connectionsId, planeId } from "./derived";
+import { CONNECTION_MAPS } from "./loaded";
 import { globalValue, mapShape, policyProgram } from "./program";
 
 /** Fewer rules have a counter for each CPU, more share these many. */
@@ -58,8 +59,6 @@ export function derivedRecords(host: Host): Record[] {
 export function planeRecords(host: Host): PlaneRecord[] {
   return derivedRecords(host).filter(({ spec }) => planeOf(spec) !== undefined) as PlaneRecord[];
 }
-
-const CONNECTION_MAPS = ["half_open", "established", "fragments"];
 
 export function connectionsSpec(netns: string | undefined): Spec {
   const maps = CONNECTION_MAPS.map((name): MapPart => ({ name, ...mapShape(name), mapDataPolicy: "fail" }));

@@ -256,7 +256,9 @@ function guardPlanes({ host, spec, guard: context }: Preparation, { next }: Plan
       ({ wish, before, spec: { plane } }) =>
         before?.spec.plane.number !== plane.number || wish.policies.includes(spec.id),
     )
-    .flatMap(({ wish, union }) => guard({ subject: spec.id, policies, wish, union: union().union }, context));
+    .flatMap(({ wish, union }) =>
+      guard(host, { subject: spec.id, policies, wish, union: union().union }, context),
+    );
 }
 
 /** For a policy's removal. Fails where those that stay cannot be judged without it. */

@@ -1,105 +1,60 @@
 /**
- * A second load of the policy program, attached nowhere, that judges packets by BPF_PROG_TEST_RUN and tells why. It
- * reads the same cells as the load that judges, or those that are about to, and has connections, counters and events
- * of its own: live ones never move.
+ * The policy program in a load of its own, to try packets on a generation. It reads the same cells as the load that judges,
+ * or those that are about to, and has connections, counters and events of its own: live ones never move. A session
+ * has one, since the verifier takes a quarter of a second; it is loaded when it is needed first.
  */
-import { BpfObject, type MapHandle, type ProgramHandle } from "../../bpf";
-import { decode } from "../../btf";
-import { SLOT } from "../../network-policy/cells";
-import type { Direction } from "../../network-policy/applied";
-import type { Reason } from "../../network-policy/packet";
+import type { MapHandle } from "../../bpf";
+import type { Packet } from "../../network-policy/packet";
+import { frameOf } from "../../network-policy/frames";
+import type { Host } from "../host";
 import { select } from "./generation";
-import { globalValue, policyProgram } from "./program";
-
-/** As enum reason of the program. */
-export const REASONS = [
-  "rule",
-  "default",
-  "unnamed",
-  "connection",
-  "infrastructure",
-  "not-ip",
-  "fragment",
-  "fragment-unknown",
-  "malformed",
-  "broken",
-] as const satisfies (Reason | "broken")[];
-
-/** What the program says of a packet. A slot is that of the deciding rule; see CompiledUnion. */
-export interface Rehearsed {
-  verdict: "allow" | "deny";
-  reason: (typeof REASONS)[number];
-  slot?: number;
-  audit: { verdict: "allow" | "deny"; slot?: number };
-}
+import { CONNECTION_MAPS, type Judged, LoadedProgram } from "./loaded";
+import { policyProgram } from "./program";
 
 /** Connections that it has room for; full tables are what a test can make of it. */
 const FLOWS = 128;
-const CONNECTION_MAPS = ["half_open", "established", "fragments"];
-
-export class Rehearsal implements Disposable {
-  private readonly programs = new Map<Direction, ProgramHandle>();
-  private readonly maps = new Map<string, MapHandle>();
-
-  /** `cells`: the inner array of one generation. Frames begin with an Ethernet header. */
-  constructor(cells: MapHandle) {
-    const { bytes } = policyProgram();
-    using object = BpfObject.open(bytes, { name: "rehearsal" });
-    const { offset, bytes: on } = globalValue("explain", 1);
-    object.map(".rodata").setInitialValue(offset, Buffer.from(on, "base64"));
-    for (const name of CONNECTION_MAPS) object.map(name).setMaxEntries(FLOWS);
-    object.map("events").setMaxEntries(4096);
-    // the verifier takes most of the time
-    for (const program of object.programs()) program.setAutoload(program.name !== "judge_xdp");
-    object.load();
-    for (const direction of ["ingress", "egress"] as const)
-      this.programs.set(direction, object.program(`judge_${direction}`).handle());
-    for (const map of object.maps()) if (!map.isInternal) this.maps.set(map.name, map.handle());
-    this.map("generations").updateReference(FIRST, cells);
-    select(this.map("selectors"), 0);
-  }
-
-  judge(direction: Direction, frame: Buffer): Rehearsed {
-    this.programs.get(direction)!.testRun({ data: frame });
-    const layout = policyProgram().info.maps["explained"]!.value!;
-    const event = decode(layout, this.map("explained").lookup(FIRST)!) as Explained;
-    return {
-      verdict: event.pass ? "allow" : "deny",
-      reason: REASONS[event.reason]!,
-      ...slotOf(event.rule),
-      audit: { verdict: event.audit_pass ? "allow" : "deny", ...slotOf(event.audit) },
-    };
-  }
-
-  /** Connections and fragments that earlier packets opened. */
-  forget(): void {
-    for (const name of CONNECTION_MAPS) {
-      const map = this.map(name);
-      for (let key = map.nextKey(null); key !== undefined; key = map.nextKey(null)) map.delete(key);
-    }
-  }
-
-  private map(name: string): MapHandle {
-    return this.maps.get(name)!;
-  }
-
-  [Symbol.dispose](): void {
-    for (const one of [...this.programs.values(), ...this.maps.values()]) one.close();
-  }
-}
-
-/** The members of struct event that tell the verdict. */
-interface Explained {
-  rule: number;
-  audit: number;
-  reason: number;
-  pass: number;
-  audit_pass: number;
-}
-
-/** Of a value: slot + 1 with flags, 0 for none. */
-export function slotOf(value: number): { slot?: number } {
-  return value === 0 ? {} : { slot: (value & SLOT) - 1 };
-}
-
+const EVENT_BYTES = 4096;
 const FIRST = Buffer.alloc(4);
+
+/** Judges by one generation, until `rehearse` returns. */
+export interface Rehearsal {
+  judge(packet: Packet): Judged;
+  /** Connections and fragments that earlier packets opened. */
+  forget(): void;
+}
+
+const loaded = new WeakMap<Host, LoadedProgram>();
+
+/** `cells`: the inner array of the generation. No packet of an earlier rehearsal is known. */
+export function rehearse<T>(host: Host, cells: MapHandle, work: (rehearsal: Rehearsal) => T): T {
+  const program = loaded.get(host) ?? load();
+  loaded.set(host, program);
+  const generations = program.map("generations");
+  generations.updateReference(FIRST, cells);
+  try {
+    program.forget();
+    return work({
+      judge: (packet) => program.judge(`judge_${packet.direction}`, frameOf(packet)),
+      forget: () => program.forget(),
+    });
+  } finally {
+    // the cells of a hundred thousand rules are not kept for a session
+    generations.delete(FIRST);
+  }
+}
+
+/** At the end of the session. */
+export function endRehearsals(host: Host): void {
+  loaded.get(host)?.[Symbol.dispose]();
+  loaded.delete(host);
+}
+
+function load(): LoadedProgram {
+  const program = new LoadedProgram(policyProgram(), {}, (object) => {
+    for (const name of CONNECTION_MAPS) object.map(name).setMaxEntries(FLOWS);
+    object.map("events").setMaxEntries(EVENT_BYTES);
+    object.program("judge_xdp").setAutoload(false);
+  });
+  select(program.map("selectors"), 0);
+  return program;
+}

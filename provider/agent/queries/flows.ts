@@ -6,7 +6,7 @@ import type { Host } from "../host";
 import { canonicalNetns } from "../network-policy/interfaces";
 import { planeRecords } from "../network-policy/plane-spec";
 import { policyProgram } from "../network-policy/program";
-import { slotOf } from "../network-policy/rehearsal";
+import { slotOf } from "../network-policy/loaded";
 import { loadUnion } from "../network-policy/unions";
 import { withHandles } from "../reconcile/handles";
 import { planeMap, ruleIn } from "./policies";
@@ -56,7 +56,7 @@ export function showFlows(host: Host, { netns, limit }: FlowsParams): Promise<Fl
         const by = unions.get(flow.policy[hook]!);
         const current = by !== undefined && by.plane.number === flow.generation[hook];
         // a slot may have gone to another rule since: what was judged by another generation names none
-        const rule = current ? ruleIn(by.union, slotOf(flow.rule[hook]!).slot) : {};
+        const rule = current ? ruleIn(by.union, slotOf(flow.rule[hook]!)) : {};
         return [{ direction, ...rule, again: !current }];
       }),
     };

@@ -4,7 +4,6 @@ import { decode, perCpuStride } from "../../btf";
 import { EbpfError } from "../../errors";
 import type { RuleName } from "../../network-policy/applied";
 import { counterIndexes } from "../../network-policy/cells";
-import { frameOf } from "../../network-policy/frames";
 import type { CompiledUnion } from "../../network-policy/union";
 import type {
   Counted,
@@ -19,7 +18,8 @@ import { openInner, readSelector } from "../network-policy/generation";
 import { canonicalNetns } from "../network-policy/interfaces";
 import { type PlaneRecord, planeRecords } from "../network-policy/plane-spec";
 import { policyProgram } from "../network-policy/program";
-import { REASONS, Rehearsal } from "../network-policy/rehearsal";
+import { REASONS } from "../network-policy/loaded";
+import { rehearse } from "../network-policy/rehearsal";
 import { loadUnion } from "../network-policy/unions";
 import { type Handles, withHandles } from "../reconcile/handles";
 import { openMap } from "../reconcile/resolve";
@@ -149,9 +149,8 @@ export function explainPacket(
     const { plane } = record.spec;
     const map = (one: string) => planeMap(host, record, one, handles);
     const cells = handles.keep(openInner(map("generations"), readSelector(map("selectors")).current)!);
-    using rehearsal = new Rehearsal(cells);
     const union = loadUnion(host, plane.policyId, plane.number);
-    const { verdict, reason, slot, audit } = rehearsal.judge(packet.direction, frameOf(packet));
+    const { verdict, reason, slot, audit } = rehearse(host, cells, ({ judge }) => judge(packet));
     return {
       ...{ verdict, reason, policies: plane.policies },
       ...ruleIn(union, slot),

@@ -10,7 +10,9 @@ import {
   type ProgramHandle,
   type TestRunResult,
 } from "../../../provider/bpf/index.js";
-import { setGlobals, u32 } from "../../support/data-plane.js";
+import { readObject } from "../../../provider/btf/index.js";
+import { setGlobals } from "../../../provider/agent/network-policy/loaded.js";
+import { u32 } from "../../support/data-plane.js";
 import { type Workload, WORKLOADS } from "./workloads.js";
 
 /** By their number in write.bpf.c. */
@@ -71,7 +73,7 @@ export class PacketWriter implements Disposable {
     const { count, ipv6 = false, name } = workload;
     using opened = BpfObject.open(bytes, { name: "write" });
     const numbers = { workload: WORKLOADS.indexOf(name), mode: MODES.indexOf(mode), rules: count, flows };
-    setGlobals(opened, bytes, { ...numbers, ipv6: Number(ipv6) });
+    setGlobals(opened, readObject(bytes), { ...numbers, ipv6: Number(ipv6) });
     for (const program of opened.programs()) program.setAutoload(program.name.endsWith(`_${hook}`));
     opened.load();
     this.program = opened.program(`write_${hook}`).handle();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { Judged } from "../../../provider/agent/network-policy/loaded";
 import type { AppliedPolicy } from "../../../provider/network-policy/applied";
 import { compile, type Generation } from "../../support/compiled-union";
 import { track } from "../../../provider/network-policy/connections";
@@ -8,7 +9,7 @@ import type { Evaluation, Packet, Tracked } from "../../../provider/network-poli
 import { closesEverything } from "../bpf/support";
 import { conversations, packets, unions } from "../../unit/network-policy/arbitrary";
 import { frameOf } from "../../../provider/network-policy/frames";
-import { DataPlane, type Judged } from "../../support/data-plane";
+import { DataPlane } from "../../support/data-plane";
 
 const all = process.env["EBPF_TEST_ALL"] === "1";
 const UNIONS = all ? 1000 : 60;

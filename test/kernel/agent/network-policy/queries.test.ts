@@ -6,13 +6,14 @@ import { PolicyHost, tcp } from "./support";
 
 describe("questions about network policies", function () {
   this.timeout(60_000);
-  closesEverything();
   let at: PolicyHost;
 
   beforeEach(() => {
     at = new PolicyHost();
   });
   afterEach(() => at.end());
+  // what a session keeps is given back when it ends
+  closesEverything();
 
   const packet = (destinationPort: number): Packet => ({
     ...{ direction: "ingress", source: "10.98.0.2", destination: "10.98.0.1", protocol: "TCP" },
