@@ -138,3 +138,9 @@ export function invalid(
 ): EbpfError<"invalid"> {
   return new EbpfError("invalid", message, {}, { ...context, problems });
 }
+
+/** One or more problems as the error to be thrown: the first, which names the others. */
+export function allOf([first, ...others]: EbpfError[]): EbpfError {
+  if (others.length === 0) return first!;
+  return first!.with({ problems: others.map(({ message }) => ({ property: "", reason: message })) });
+}

@@ -17,6 +17,7 @@ import {
   type TestRunParams,
 } from "../protocol/messages";
 import type { CallContext, Handlers } from "../protocol/rpc";
+import type { Spec } from "../protocol/spec";
 import type { Status } from "../protocol/status";
 import { explain } from "./explain";
 import type { Host } from "./host";
@@ -176,17 +177,16 @@ function applyAlone(
 /** An operator's own change must not cut the operator off. */
 function guardContext(
   { sshConnection }: Host,
-  { spec, confirm }: Pick<ApplyParams, "spec" | "confirm">,
+  { spec, confirm }: { spec: Spec | undefined; confirm?: ApplyParams["confirm"] },
 ): GuardContext | undefined {
-  const { policy, addressSet } = spec;
-  if (sshConnection === undefined || (policy ?? addressSet) === undefined) return undefined;
+  if (sshConnection === undefined || (spec?.policy ?? spec?.addressSet) === undefined) return undefined;
   return { flow: sshFlow(sshConnection), confirm: confirm !== undefined };
 }
 
 function removeAlone(host: Host, params: RemoveParams, context: CallContext) {
   return alone(host, "remove", params.id, context, async (held, report) => {
     const before = host.records.read(params.id);
-    const result = await remove(host, params, report);
+    const result = await remove(host, params, report, guardContext(host, { spec: before?.spec }));
     if (result.removed) {
       stopClock(before);
       host.references.update(params.id, host.records.read(params.id), held.sequence);

@@ -277,7 +277,7 @@ function membership(): Membership {
 }
 
 /** Whether the first `count` bits of two addresses of one family are the same. */
-function sameBits(a: Buffer, b: Buffer, count: number): boolean {
+export function sameBits(a: Buffer, b: Buffer, count: number): boolean {
   if (a.length !== b.length) return false;
   for (let bit = 0; bit < count; bit += 8) {
     const mask = count - bit >= 8 ? 0xff : (0xff00 >> (count - bit)) & 0xff;

@@ -129,6 +129,23 @@ for (const mode of modesUnderTest()) {
       await policy.delete();
     });
 
+    it("when a policy goes that lets the operator in where another closes, then destroy refuses it until that one is gone", async () => {
+      const operators = await create({ ingress: [ssh] });
+      const https = { name: "https", from: anyone, ports: [{ protocol: "TCP", port: 443 }] };
+      const other = await ManagedResource.create("NetworkPolicy", "other", policyArgs({ ingress: [https] }));
+      await assert.rejects(
+        operators.delete(),
+        says(
+          /remove web: no ingress rule of \S+\/NetworkPolicy\/other lets through the connection this runs over \(198\.18\.\d+\.\d+:\d+ → 22\); let what stays allow it, or remove that first/,
+        ),
+      );
+      closeAll();
+      assert.deepEqual(await operators.refresh(), [], "over a new connection");
+      await other.delete();
+      await operators.delete();
+      assert.deepEqual(await bpffsOf(lab.host()), []);
+    });
+
     it("when the policy is on another interface, then it may refuse all", async () => {
       const policy = await create({ interfaces: ["eth0"], ingress: [], egress: [] });
       assert.deepEqual(await policy.refresh(), []);

@@ -1,24 +1,23 @@
 /**
- * The guard against locking oneself out: what planes are about to judge by is tried, before anything changes, on the
- * SSH connection over which the change comes, on the networks from which the host is managed, and on the tests of its
- * policies. The judge is the program itself, in a load of its own (rehearsal.ts).
+ * The guard against locking oneself out: what planes are about to judge by, since a policy or a set comes, changes or goes,
+ * is tried before anything changes: on the SSH connection over which the change comes, on the networks from which the
+ * host is managed, and on the tests of its policies. Two judges try it (trial.ts), and a drop by either refuses.
  *
  * Owns: which packets are tried, and what a refusal says. Does not own: whether a change waits to be confirmed.
  */
 import fs from "node:fs";
 import { spawnSync } from "node:child_process";
-import { MapCreateFlag, MapHandle } from "../../bpf";
 import { formatAddress, parseAddress } from "../../btf";
 import { EbpfError } from "../../errors";
-import { CELL_WORDS } from "../../network-policy/cells";
-import type { Packet } from "../../network-policy/packet";
+import type { AppliedPolicy } from "../../network-policy/applied";
+import type { Packet, Verdict } from "../../network-policy/packet";
 import type { CompiledUnion } from "../../network-policy/union";
 import type { SshFlow } from "../../protocol/messages";
 import type { PolicyPart, PolicyTest } from "../../protocol/policy";
 import { parseSpecId } from "../../protocol/spec-id";
 import type { Host } from "../host";
 import type { WishedPlane } from "./derive";
-import { type Rehearsal, rehearse } from "./rehearsal";
+import { Trial, ruleText } from "./trial";
 
 /** Whom a change must not keep out. */
 export interface GuardContext {
@@ -29,11 +28,16 @@ export interface GuardContext {
 }
 
 export interface Guarded {
-  /** The Spec that changes. */
+  /** The Spec that changes, or goes. */
   subject: string;
+  /** Its policy as it was. */
+  before: PolicyPart | undefined;
+  /** As they will be: of the host, by Spec id. */
   policies: ReadonlyMap<string, PolicyPart>;
   wish: WishedPlane;
   union: CompiledUnion;
+  /** What the union is compiled from, as far as it concerns these addresses. */
+  candidates(addresses: readonly string[]): AppliedPolicy[];
 }
 
 const SSH_PORT = 22;
@@ -45,134 +49,171 @@ const MANY_CONNECTIONS = 200;
 /** Everything for which the change is refused. */
 export function guard(host: Host, guarded: Guarded, context: GuardContext): EbpfError[] {
   const problems = blindness(guarded, context);
-  const flow = context.flow !== null && isOnTheWay(guarded.wish, context.flow) ? context.flow : null;
-  const tests = testsOf(guarded);
-  const managed = managedFrom(guarded, context.flow);
-  if (flow === null && managed.length === 0 && tests.length === 0) return problems;
-  const cells = cellsOf(guarded.union);
-  try {
-    rehearse(host, cells, (rehearsal) => {
-      const trial = new Trial(guarded, rehearsal);
-      if (flow !== null && !isLoopback(flow.peer.address)) problems.push(...trial.cuts(flow));
-      for (const one of managed) problems.push(...trial.keepsOut(one));
-      for (const one of tests) problems.push(...trial.contradicts(one));
-    });
-  } finally {
-    cells.close();
-  }
+  const { flow } = context;
+  const known = flow !== null && !isLoopback(flow.peer.address) && isOnTheWay(guarded.wish, flow);
+  const claims = [...(known ? [liveConnection(flow)] : []), ...managedFrom(guarded, flow)];
+  // tests say what is to be applied; what goes takes its own with it
+  const tests = isRemoval(guarded) ? [] : testsOf(guarded);
+  const packets = [
+    ...claims.flatMap(({ ways }) => ways.flatMap((way) => way.packets)),
+    ...tests.map(({ packet }) => packet),
+  ];
+  if (packets.length === 0) return problems;
+  const addresses = [...new Set(packets.flatMap(({ source, destination }) => [source, destination]))];
+  Trial.run(host, guarded.union, guarded.candidates(addresses), (trial) => {
+    for (const claim of claims) problems.push(...refusalOf(trial, guarded, claim));
+    for (const one of tests) problems.push(...contradiction(trial, guarded, one));
+  });
   return problems;
 }
 
+function isRemoval({ subject, before, policies }: Guarded): boolean {
+  return before !== undefined && !policies.has(subject);
+}
+
 /** Nobody can say what would cut off an operator of whom nothing is known. */
-function blindness({ subject, policies, wish }: Guarded, { flow, confirm }: GuardContext): EbpfError[] {
-  const policy = policies.get(subject);
-  if (policy === undefined || policy.mode === "audit" || wish.netns !== undefined) return [];
-  if (confirm || policy.management.length > 0 || (flow !== null && !isLoopback(flow.peer.address))) return [];
+function blindness(guarded: Guarded, { flow, confirm }: GuardContext): EbpfError[] {
+  const { subject, before, policies, wish } = guarded;
+  if (confirm || wish.netns !== undefined) return [];
+  if (flow !== null && !isLoopback(flow.peer.address)) return [];
+  const own = policies.get(subject);
+  const judging = wish.policies.map((id) => policies.get(id)!);
+  const concerned =
+    own === undefined && before === undefined
+      ? judging.filter(({ sets }) => Object.values(sets).includes(subject))
+      : [own, before];
+  if (!concerned.some((part) => part?.mode === "enforce")) return [];
+  const closes = judging.filter(({ mode }) => mode === "enforce");
+  if (!closes.some(({ ingress, egress }) => (ingress ?? egress) !== undefined)) return [];
+  // who applies a policy says it there; of what goes, or changes as a set, whoever said it
+  const said = own === undefined ? [before, ...judging] : [own];
+  if (said.some((part) => part !== undefined && part.management.length > 0)) return [];
   const why =
     flow === null
       ? "this session runs over no SSH connection"
       : `this session comes from ${flow.peer.address}, as through a forwarded port`;
+  const change = isRemoval(guarded) ? `without ${subject}` : `by ${subject}`;
   return [
     new EbpfError(
       "conflict",
-      `judge ${wish.interfaces.join(", ")} by ${subject}: whether that cuts off whoever manages the host cannot be told: ${why}`,
+      `judge ${wish.interfaces.join(", ")} ${change}: whether that cuts off whoever manages the host cannot be told: ${why}`,
       {},
-      {
-        property: "management",
-        remedy: "give management, the networks from which the host is managed, or confirm",
-      },
+      own === undefined
+        ? {
+            remedy: `give management, the networks from which the host is managed, to ${wish.policies.join(", ")}`,
+          }
+        : {
+            property: "management",
+            remedy: "give management, the networks from which the host is managed, or confirm",
+          },
     ),
   ];
 }
 
-/** Runs packets by the next generation. */
-class Trial {
-  constructor(
-    private readonly guarded: Guarded,
-    private readonly rehearsal: Rehearsal,
-  ) {}
+/** Packets that pass one after the other, or else the change is refused. */
+interface Way {
+  packets: Packet[];
+  /** What a rule that drops one of them does, and what none of the rules does. */
+  cuts: string;
+  lets: string;
+  /** What fills the program's tables before. */
+  crowd: Packet[];
+}
 
-  /** The live connection in its midst, and a new one of the same peer; with no connection known, and with too many. */
-  cuts({ peer, local }: SshFlow): EbpfError[] {
-    const what = `the connection this runs over (${peer.address}:${peer.port} → ${local.port})`;
-    const again = { ...peer, port: peer.port === CLIENT_PORT ? CLIENT_PORT + 1 : CLIENT_PORT };
-    const ways = [
-      { packets: exchange({ peer, local }, []), what },
-      { packets: exchange({ peer: again, local }, ["SYN"]), what: `a new ${what.slice("the ".length)}` },
-    ];
-    for (const full of [false, true]) {
-      for (const { packets, what: object } of ways) {
-        this.rehearsal.forget();
-        if (full) this.fill(peer.address, local);
-        const refusal = this.firstRefusal(
-          packets,
-          "ingress",
-          `would cut ${object}`,
-          `lets through ${object}`,
-        );
-        if (refusal !== undefined) return [refusal];
-      }
-    }
-    return [];
-  }
+/** The first of the ways that is not open is told. */
+interface Claim {
+  /** Of the Spec that changes; absent: the direction of the packet. */
+  property?: string;
+  ways: Way[];
+}
 
-  keepsOut({ property, network, local }: Managed): EbpfError[] {
-    for (const address of samplesOf(network)) {
-      this.rehearsal.forget();
-      const who = `SSH of ${address} in ${network} to ${local.address}:${local.port}`;
-      const packets = exchange({ peer: { address, port: CLIENT_PORT }, local }, ["SYN"]);
-      const refusal = this.firstRefusal(packets, property, `would keep out ${who}`, `lets in ${who}`);
-      if (refusal !== undefined) return [refusal];
-    }
-    return [];
-  }
+/** The connection in its midst, and a new one of the same peer; with no connection known, and with too many. */
+function liveConnection({ peer, local }: SshFlow): Claim {
+  const what = `connection this runs over (${peer.address}:${peer.port} → ${local.port})`;
+  const again = { ...peer, port: peer.port === CLIENT_PORT ? CLIENT_PORT + 1 : CLIENT_PORT };
+  const many = Array.from({ length: MANY_CONNECTIONS }, (_, index) => 1024 + index).flatMap((port) =>
+    exchange({ peer: { ...peer, port }, local }, ["SYN"]),
+  );
+  const ways = [[], many].flatMap((crowd): Way[] => [
+    {
+      packets: exchange({ peer, local }, []),
+      ...{ cuts: `would cut the ${what}`, lets: `lets through the ${what}`, crowd },
+    },
+    {
+      packets: exchange({ peer: again, local }, ["SYN"]),
+      ...{ cuts: `would cut a new ${what}`, lets: `lets through a new ${what}`, crowd },
+    },
+  ]);
+  return { ways };
+}
 
-  contradicts({ policy, property, test, packet }: Case): EbpfError[] {
-    this.rehearsal.forget();
-    const judged = this.rehearsal.judge(packet);
-    const { mode } = this.guarded.policies.get(policy)!;
-    const { verdict, slot } = mode === "audit" ? judged.audit : judged;
-    const rule = slot === undefined ? undefined : this.guarded.union.rule(slot)?.id;
-    const by = rule === undefined ? "by no rule" : `by rule "${rule.name}" of ${rule.stack}/${rule.policy}`;
-    const rightRule = test.rule === undefined || test.rule === rule?.name;
-    if (verdict === test.expect && rightRule) return [];
-    const wanted = test.rule === undefined ? test.expect : `${test.expect} by rule "${test.rule}"`;
-    const port = test.port === undefined ? "" : ` port ${test.port}`;
-    const message = `test ${policy}: ${test.direction} of ${test.address}, ${test.protocol}${port}: ${verdict} ${by}, expected ${wanted}`;
-    return [new EbpfError("conflict", message, { owner: policy }, { property })];
-  }
+function managedFrom(guarded: Guarded, flow: SshFlow | null): Claim[] {
+  const { policies, wish, subject, before } = guarded;
+  const gone = isRemoval(guarded) ? [subject] : [];
+  return [...wish.policies, ...gone].flatMap((id) =>
+    (policies.get(id) ?? before!).management.flatMap((network, index): Claim[] => {
+      const address = localAddress(network.includes(":"), wish, flow);
+      if (address === undefined) return [];
+      const local = { address, port: flow?.local.port ?? SSH_PORT };
+      const peers = samplesOf(network).map((sample) => ({ address: sample, port: CLIENT_PORT }));
+      // the policy that goes said it of all its interfaces, of which those that still judge may lead elsewhere
+      if (!policies.has(id) && !peers.some((peer) => leadsThrough(wish, { peer, local }))) return [];
+      const property = id === subject ? `management[${index}]` : "ingress";
+      return [{ property, ways: peers.map((peer) => wayOf(peer, local, network)) }];
+    }),
+  );
+}
 
-  private firstRefusal(
-    packets: Packet[],
-    property: string,
-    cuts: string,
-    lets: string,
-  ): EbpfError | undefined {
-    for (const packet of packets) {
-      const { verdict, slot } = this.rehearsal.judge(packet);
-      if (verdict === "allow") continue;
-      const rule = slot === undefined ? undefined : this.guarded.union.rule(slot)?.id;
-      const message =
-        rule === undefined
-          ? `${this.subjectName()}: no ${packet.direction} rule ${lets}`
-          : `${rule.policy}: rule "${rule.name}" ${cuts}`;
-      const owner = rule === undefined ? this.guarded.subject : `${rule.stack}/${rule.policy}`;
-      return new EbpfError("conflict", message, { owner }, { property });
-    }
-    return undefined;
-  }
+function wayOf(peer: SshFlow["peer"], local: SshFlow["local"], network: string): Way {
+  const who = `SSH of ${peer.address} in ${network} to ${local.address}:${local.port}`;
+  const packets = exchange({ peer, local }, ["SYN"]);
+  return { packets, cuts: `would keep out ${who}`, lets: `lets in ${who}`, crowd: [] };
+}
 
-  private subjectName(): string {
-    return parseSpecId(this.guarded.subject).name;
-  }
-
-  /** Connections that the rules allow, more than there is room for. */
-  private fill(peer: string, local: SshFlow["local"]): void {
-    for (let port = 1024; port < 1024 + MANY_CONNECTIONS; port++) {
-      for (const packet of exchange({ peer: { address: peer, port }, local }, ["SYN"]))
-        this.rehearsal.judge(packet);
+function refusalOf(trial: Trial, guarded: Guarded, { property, ways }: Claim): EbpfError[] {
+  for (const way of ways) {
+    trial.forget();
+    for (const packet of way.crowd) trial.fillWith(packet);
+    for (const packet of way.packets) {
+      const { defect, ...judged } = trial.judge(packet);
+      if (defect !== undefined) return [defect];
+      if (judged.verdict === "deny") return [refusal(guarded, way, packet.direction, judged, property)];
     }
   }
+  return [];
+}
+
+function refusal(
+  guarded: Guarded,
+  { cuts, lets }: Way,
+  direction: Packet["direction"],
+  { rule }: Verdict,
+  property: string = direction,
+): EbpfError {
+  const { subject, policies, wish } = guarded;
+  const { name } = parseSpecId(subject);
+  const isPolicy = policies.has(subject);
+  const closing = wish.policies.filter((id) => {
+    const { mode, [direction]: rules } = policies.get(id)!;
+    return mode === "enforce" && rules !== undefined;
+  });
+  const change = isRemoval(guarded) ? `remove ${name}: ` : isPolicy ? "" : `${name}: `;
+  const why =
+    rule !== undefined
+      ? `${change}${rule.policy}: rule "${rule.name}" ${cuts}`
+      : isPolicy
+        ? `${name}: no ${direction} rule ${lets}`
+        : `${change}no ${direction} rule of ${closing.join(", ")} ${lets}`;
+  const owner = rule !== undefined ? `${rule.stack}/${rule.policy}` : isPolicy ? subject : closing.join(", ");
+  return new EbpfError(
+    "conflict",
+    why,
+    { owner },
+    {
+      ...(isPolicy ? { property } : {}),
+      ...(isRemoval(guarded) ? { remedy: "let what stays allow it, or remove that first" } : {}),
+    },
+  );
 }
 
 /** A packet of the peer's and the answer; the answer meets what the first one opened. */
@@ -189,24 +230,6 @@ function exchange({ peer, local }: SshFlow, tcpFlags: "SYN"[]): Packet[] {
       tcpFlags: [...tcpFlags, "ACK"],
     },
   ];
-}
-
-interface Managed {
-  property: string;
-  network: string;
-  /** The host's address of the same family, and the port of SSH. */
-  local: SshFlow["local"];
-}
-
-function managedFrom({ policies, wish, subject }: Guarded, flow: SshFlow | null): Managed[] {
-  return wish.policies.flatMap((id) =>
-    policies.get(id)!.management.flatMap((network, index): Managed[] => {
-      const address = localAddress(network.includes(":"), wish, flow);
-      if (address === undefined) return [];
-      const property = id === subject ? `management[${index}]` : "ingress";
-      return [{ property, network, local: { address, port: flow?.local.port ?? SSH_PORT } }];
-    }),
-  );
 }
 
 function localAddress(ipv6: boolean, { self }: WishedPlane, flow: SshFlow | null): string | undefined {
@@ -251,9 +274,28 @@ function testsOf({ policies, wish, subject }: Guarded): Case[] {
   );
 }
 
-/** Whether the flow may use an interface of the plane: in doubt it does. */
-function isOnTheWay({ netns, interfaces }: WishedPlane, { peer, local }: SshFlow): boolean {
-  if (netns !== undefined) return false;
+function contradiction(trial: Trial, { policies }: Guarded, one: Case): EbpfError[] {
+  const { policy, property, test, packet } = one;
+  trial.forget();
+  const { defect, audit, ...enforced } = trial.judge(packet);
+  if (defect !== undefined) return [defect];
+  const { verdict, rule } = policies.get(policy)!.mode === "audit" ? audit : enforced;
+  const rightRule = test.rule === undefined || test.rule === rule?.name;
+  if (verdict === test.expect && rightRule) return [];
+  const wanted = test.rule === undefined ? test.expect : `${test.expect} by rule "${test.rule}"`;
+  const port = test.port === undefined ? "" : ` port ${test.port}`;
+  const message = `test ${policy}: ${test.direction} of ${test.address}, ${test.protocol}${port}: ${verdict} by ${ruleText(rule)}, expected ${wanted}`;
+  return [new EbpfError("conflict", message, { owner: policy }, { property })];
+}
+
+/** Whether the connection of a session may use an interface of the plane. */
+function isOnTheWay(wish: WishedPlane, flow: SshFlow): boolean {
+  return wish.netns === undefined && leadsThrough(wish, flow);
+}
+
+/** By the host's routes; in doubt it does. */
+function leadsThrough({ netns, interfaces }: WishedPlane, { peer, local }: SshFlow): boolean {
+  if (netns !== undefined) return true;
   const { stdout } = spawnSync("ip", ["-j", "route", "get", peer.address, "from", local.address], {
     encoding: "utf8",
   });
@@ -284,29 +326,3 @@ function withLower(device: string, found = new Set<string>()): Set<string> {
 function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.");
 }
-
-/** The generation in an array of its own. */
-function cellsOf({ cells }: CompiledUnion): MapHandle {
-  const map = MapHandle.create({
-    ...{ type: "array", name: "cells", keySize: 4, valueSize: CELL_WORDS * 4, maxEntries: cells.count },
-    flags: MapCreateFlag.BPF_F_INNER_MAP,
-  });
-  try {
-    for (let first = 0; first < cells.count; first += BATCH) {
-      const count = Math.min(BATCH, cells.count - first);
-      const keys = Uint32Array.from({ length: count }, (_, index) => first + index);
-      const words = cells.copy(first, count);
-      map.updateBatch(
-        Buffer.from(keys.buffer),
-        Buffer.from(words.buffer, words.byteOffset, words.byteLength),
-        count,
-      );
-    }
-    return map;
-  } catch (error) {
-    map.close();
-    throw error;
-  }
-}
-
-const BATCH = 65_536;

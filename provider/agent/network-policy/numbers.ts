@@ -15,6 +15,9 @@ interface Numbers {
 /** Connections that were there before the first enforcement carry it: judged by what no longer judges. */
 export const SEEDED_GENERATION = 1n;
 
+/** Of a preview, which judges on trial only. Not 0: to the program that is a connection that was not judged there. */
+export const TRIED_GENERATION = 2n ** 64n - 1n;
+
 export function nextGeneration(roots: Roots): bigint {
   return BigInt(
     take(roots, ({ generation, plane }) => ({ generation: String(BigInt(generation) + 1n), plane }))

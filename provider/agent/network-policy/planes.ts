@@ -13,7 +13,8 @@
  * Owns: the order in which planes change. Does not own: what a policy means (provider/network-policy).
  */
 import { formatAddress } from "../../btf";
-import { EbpfError } from "../../errors";
+import { EbpfError, allOf } from "../../errors";
+import { candidates } from "../../network-policy/candidates";
 import type { ApplyParams } from "../../protocol/messages";
 import { type Spec, digestOf } from "../../protocol/spec";
 import type { Host } from "../host";
@@ -30,8 +31,8 @@ import { recover } from "../reconcile/transaction";
 import { addressesOf, canonicalNetns } from "./interfaces";
 import { type Change, type Derived, type Holdings, type WishedPlane, derive, holdingsOf } from "./derive";
 import { DERIVED_INCARNATION, isDerived } from "./derived";
-import { guard } from "./guard";
-import { nextGeneration, nextPlane } from "./numbers";
+import { type GuardContext, type Guarded, guard } from "./guard";
+import { TRIED_GENERATION, nextGeneration, nextPlane } from "./numbers";
 import { policyProgram } from "./program";
 import {
   type PlanePart,
@@ -46,7 +47,15 @@ import {
 } from "./plane-spec";
 import { openConnections, seed } from "./seed";
 import { emptyUnion, subjectsOf, waitingProblem } from "./waiting";
-import { type ReadBlob, type UnionChange, compileWish, dropUnion, keepUnion, loadUnion } from "./unions";
+import {
+  type ReadBlob,
+  type UnionChange,
+  compileWish,
+  dropUnion,
+  keepUnion,
+  loadUnion,
+  unionInput,
+} from "./unions";
 
 /** A plane as it shall be. */
 interface NextPlane {
@@ -210,7 +219,7 @@ function nextPlaneFor(
     const plane = { ...old, ...lasting };
     return { wish, before, spec: planeSpec(host, plane), union };
   }
-  const change = compiled(dry ? 0n : nextGeneration(host.roots), kept);
+  const change = compiled(dry ? TRIED_GENERATION : nextGeneration(host.roots), kept);
   const { union } = change;
   const plane: PlanePart = {
     ...lasting,
@@ -231,7 +240,7 @@ export async function preparePlanes(preparation: Preparation): Promise<void> {
   const scope = scopeOf(host, own);
   const change = planPlanes(host, own, scope, { dry, read: readBlob, problems });
   if (problems.length > 0) return;
-  problems.push(...guardPlanes(preparation, change));
+  problems.push(...guardPlanes(host, own, change, { context: preparation.guard, read: readBlob }));
   if (problems.length > 0) return;
   for (const { spec: plane, before } of change.next) {
     if (before !== null && before.spec.plane.number === plane.plane.number) continue;
@@ -248,26 +257,45 @@ export async function preparePlanes(preparation: Preparation): Promise<void> {
 }
 
 /** Those that judge by other rules than before, and those of the policy itself, which may say more than rules. */
-function guardPlanes({ host, spec, guard: context }: Preparation, { next }: PlaneChange): EbpfError[] {
+function guardPlanes(
+  host: Host,
+  { id, spec }: Change,
+  { next }: PlaneChange,
+  { context, read }: { context: GuardContext | undefined; read: ReadBlob },
+): EbpfError[] {
   if (context === undefined) return [];
-  const { policies } = holdingsOf(host, { id: spec.id, spec });
+  const holdings = holdingsOf(host, { id, spec });
+  const before = host.records.read(id)?.spec.policy;
   return next
     .filter(
-      ({ wish, before, spec: { plane } }) =>
-        before?.spec.plane.number !== plane.number || wish.policies.includes(spec.id),
+      ({
+        wish,
+        before: plane,
+        spec: {
+          plane: { number },
+        },
+      }) => plane?.spec.plane.number !== number || wish.policies.includes(id),
     )
-    .flatMap(({ wish, union }) =>
-      guard(host, { subject: spec.id, policies, wish, union: union().union }, context),
-    );
+    .flatMap(({ wish, union }) => {
+      const guarded: Guarded = {
+        ...{ subject: id, before, policies: holdings.policies, wish, union: union().union },
+        candidates: (addresses) => candidates(unionInput(wish, holdings, read), addresses, read),
+      };
+      return guard(host, guarded, context);
+    });
 }
 
-/** For a policy's removal. Fails where those that stay cannot be judged without it. */
-export function planesWithout(host: Host, id: string): PlaneChange {
+/**
+ * For a policy's removal. Fails where those that stay cannot be judged without it, or would cut off whom `context` is
+ * about.
+ */
+export function planesWithout(host: Host, id: string, context?: GuardContext): PlaneChange {
   const problems: EbpfError[] = [];
   const change = { id, spec: null };
   const read: ReadBlob = (digest) => host.blobs.read(digest);
   const planned = planPlanes(host, change, scopeOf(host, change), { dry: false, read, problems });
-  if (problems.length > 0) throw problems[0]!;
+  if (problems.length === 0) problems.push(...guardPlanes(host, change, planned, { context, read }));
+  if (problems.length > 0) throw allOf(problems);
   return planned;
 }
 

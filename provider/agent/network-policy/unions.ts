@@ -38,14 +38,22 @@ export interface UnionChange {
 
 export function compileWish(
   wish: WishedPlane,
-  { policies, sets }: Holdings,
+  holdings: Holdings,
   { number, before, read }: { number: bigint; before: CompiledUnion | null; read: ReadBlob },
 ): CompiledUnion {
+  const input = unionInput(wish, holdings, read);
+  const union = compileUnion(input, { number, ...(before === null ? {} : { before }), read });
+  if (before !== null) comparedWith.set(union, before.number);
+  return union;
+}
+
+/** The policies of a plane, and their sets, as lists of chunks. */
+export function unionInput(wish: WishedPlane, { policies, sets }: Holdings, read: ReadBlob): UnionInput {
   const chunks = (content: TextContent) =>
     JSON.parse(read(content.manifest).toString("utf8")) as readonly TextChunk[];
   const parts = wish.policies.map((id) => ({ id, part: policies.get(id)! }));
   const used = new Set(parts.flatMap(({ part }) => Object.values(part.sets)));
-  const input: UnionInput = {
+  return {
     policies: parts.map(({ id, part }) => {
       const { owner, project, stack, name } = parseSpecId(id);
       const { mode, infrastructure, established, ingress, egress } = part;
@@ -64,9 +72,6 @@ export function compileWish(
     ),
     self: wish.self,
   };
-  const union = compileUnion(input, { number, ...(before === null ? {} : { before }), read });
-  if (before !== null) comparedWith.set(union, before.number);
-  return union;
 }
 
 interface Kept {

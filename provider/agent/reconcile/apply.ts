@@ -2,6 +2,7 @@
  * apply: observe, ensure, sync, return; one flow for create, update, adoption and repair. Prepare makes everything
  * ready without visible effect; commit carries out actions under an intent; what is returned is read back.
  */
+import { allOf } from "../../errors";
 import type { ApplyParams } from "../../protocol/messages";
 import { canonicalJson, digestOf } from "../../protocol/spec";
 import type { Status } from "../../protocol/status";
@@ -157,10 +158,8 @@ async function prepareOrFail(
     guard,
     ...derived,
   });
-  const [first, ...others] = preparation.problems;
-  if (first === undefined) return preparation;
-  if (others.length === 0) throw first;
-  throw first.with({ problems: others.map(({ message }) => ({ property: "", reason: message })) });
+  if (preparation.problems.length > 0) throw allOf(preparation.problems);
+  return preparation;
 }
 
 function recordsOf<T>(parts: Map<string, { record: T }>): { [name: string]: T } {

@@ -6,6 +6,7 @@
 import type { RemoveParams, RemoveResult } from "../../protocol/messages";
 import type { Host } from "../host";
 import type { Record } from "../records";
+import type { GuardContext } from "../network-policy/guard";
 import { planesWithout, settlePlanes } from "../network-policy/planes";
 import { hookFile } from "../hooks/registry";
 import { hookScope } from "../hooks/scope";
@@ -29,6 +30,7 @@ export async function remove(
   host: Host,
   { id, incarnation, whenUnused }: RemoveParams,
   report: Report,
+  guard?: GuardContext,
 ): Promise<RemoveResult> {
   const record = host.records.read(id);
   if (record === null) {
@@ -48,12 +50,17 @@ export async function remove(
     if (record.leaving === undefined) host.records.write({ ...record, leaving: true });
     return { removed: false, reason: `it goes as soon as ${referrer.id} does` };
   }
-  await takeOff(host, record, report);
+  await takeOff(host, record, report, guard);
   return { removed: true };
 }
 
-/** Also finishes a removal that was interrupted. */
-export async function takeOff(host: Host, record: Record, report: Report): Promise<void> {
+/** Also finishes a removal that was interrupted. `guard`: of whoever asks for it; absent: nobody's way in is at stake. */
+export async function takeOff(
+  host: Host,
+  record: Record,
+  report: Report,
+  guard?: GuardContext,
+): Promise<void> {
   await withHandles(async (handles) => {
     const { id, revision } = record;
     const empty = { ...record.spec, objects: [], maps: [], entries: [], links: [] };
@@ -67,7 +74,7 @@ export async function takeOff(host: Host, record: Record, report: Report): Promi
       report,
     );
     dropEntries(preparation);
-    const planes = record.spec.policy === undefined ? null : planesWithout(host, id);
+    const planes = record.spec.policy === undefined ? null : planesWithout(host, id, guard);
     const scope = planes?.scope ?? [];
     const actions: Action[] = [
       ...(planes === null ? [] : [{ type: "raise-planes", scope } as const]),
