@@ -8,7 +8,7 @@ import type { PlanNote } from "../../protocol/messages";
 import type { MapRef, ProgramRef, Spec } from "../../protocol/spec";
 import type { Host } from "../host";
 import type { GuardContext } from "../network-policy/guard";
-import type { PlaneChange } from "../network-policy/planes";
+import type { PlaneChange } from "../network-policy/next-planes";
 import type { UnionChange } from "../network-policy/unions";
 import type { MapRecord, ProgramRecord, Record } from "../records";
 import type { Action } from "./actions";
