@@ -167,7 +167,9 @@ async function lockOut(stage: PolicyStage, screen: Screen, wish: Wish): Promise<
   stage.configure({ ...wish, offices: ["203.0.113.0/24"] });
   for (const verb of ["preview", "up"] as const) {
     const { code, stdout, stderr } = await stage.engine.attempt(verb);
-    const reason = /no ingress rule lets through the connection[^(\n]*\([^)\n]*\)/.exec(stdout + stderr)?.[0];
+    const reason = /no ingress rule (?:of [^\n]+ )?lets through the connection[^(\n]*\([^)\n]*\)/.exec(
+      stdout + stderr,
+    )?.[0];
     screen.check(`pulumi ${verb}`, reason ?? "not refused for that", code !== 0 && reason !== undefined);
   }
   stage.configure(wish);
