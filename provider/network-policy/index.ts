@@ -5,8 +5,9 @@
  *                    ↘ evaluate
  *
  * Owns: the schemas of rules (model), policies with sets and `self` resolved (applied), the reference evaluator with
- * its connections (evaluate, connections), the compiler (compile and what it imports), the form of a generation
- * (cells), and its lookup in TypeScript (lookup). provider/modules/network-policy has the same form and lookup in C.
+ * its connections (evaluate, connections) and which rules it need look at (candidates), the compiler (compile and what it
+ * imports), the form of a generation (cells), and its lookup in TypeScript (lookup). provider/modules/network-policy has
+ * the same form and lookup in C.
  * Does not own: which interfaces a policy is on, what a host holds, maps, programs. No I/O.
  *
  * What those who build on this must know:
@@ -26,8 +27,9 @@
  *   pending is off. Confirming clears pending, also after the deadline if it should stay.
  * - **A slot of `generations` is filled again after an RCU grace period only**, counted from the write of the selector: the
  *   program looks the array up by its slot more than once per packet.
- * - **Explain, tests and the guard** load the program with `explain` = 1 and own connections, counters and ring, sharing
- *   `generations` and `selectors` by reuse; the verdict of a test-run is then in `explained`.
+ * - **Explain, tests and the guard** load the program with `explain` = 1, once a session, with connections, counters and a
+ *   ring of its own, and the generation that is to be tried in its slot; the verdict of a test-run is then in `explained`. The
+ *   guard asks the evaluator too, with the `candidates` among the rules.
  * - **A row is a trie over the 24 bits of a service**, where a decision changes only, and not a line of a matrix over all
  *   port classes. 10,000 nested prefixes with a random port range each take 85 thousand cells so; as a matrix of classes
  *   such rules take above a hundred million.
