@@ -44,6 +44,8 @@ export interface Load {
 const TABLES = ["half_open", "established"] as const;
 
 export class DataPlane implements Disposable {
+  /** In ns, in the order of enum timeout. */
+  timeouts: readonly bigint[] = [];
   private readonly loaded: LoadedProgram;
   private slot = 0;
 
@@ -53,7 +55,11 @@ export class DataPlane implements Disposable {
   ) {
     const bytes = readFileSync(file);
     const shards = settings.counter_shards ?? 0;
-    this.loaded = new LoadedProgram({ bytes, info: readObject(bytes) }, { ...settings }, (object) => {
+    const info = readObject(bytes);
+    this.loaded = new LoadedProgram({ bytes, info }, { ...settings }, (object) => {
+      const { offset, size } = info.globals["timeouts"]!;
+      const section = object.map(".rodata").initialValue();
+      this.timeouts = Array.from({ length: size / 8 }, (_, at) => section.readBigUInt64LE(offset + 8 * at));
       object.map("rule_counters").setMaxEntries(shards === 0 ? rules : 1);
       object.map("rule_shards").setMaxEntries(Math.max(1, rules * shards));
       if (flows !== null) for (const table of TABLES) object.map(table).setMaxEntries(flows);
@@ -147,6 +153,27 @@ export class DataPlane implements Disposable {
 
   forget(): void {
     this.loaded.forget();
+  }
+
+  /** Makes all connections and fragments as old as if so many seconds had passed without a packet. */
+  age(seconds: number): void {
+    // offsets in struct flow and struct fragment of network-policy.h; 0 is never
+    for (const [name, offsets] of Object.entries({
+      half_open: [16, 24],
+      established: [16, 24],
+      fragments: [0],
+    })) {
+      const map = this.map(name);
+      for (const { keys, values, count } of map.records()) {
+        for (const offset of offsets) {
+          for (let at = offset; at < values.length; at += map.valueBytes) {
+            const seen = values.readBigUInt64LE(at);
+            if (seen > 0n) values.writeBigUInt64LE(seen - BigInt(seconds) * 1_000_000_000n, at);
+          }
+        }
+        map.updateBatch(keys, values, count);
+      }
+    }
   }
 
   [Symbol.dispose](): void {

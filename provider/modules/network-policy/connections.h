@@ -64,8 +64,9 @@ static __always_inline void pass_flow(struct flow *flow, struct scratch *scratch
 		state |= CLOSING_FIN;
 	if (packet->flags & PACKET_RST)
 		state |= CLOSING_RST;
+	/* a peer that opens it anew: what the other side closed is over, too */
 	if (packet->flags & PACKET_OPENING)
-		flow->closing[side] = 0;
+		flow->closing[SIDE_ORIGINAL] = flow->closing[SIDE_REPLY] = 0;
 	else if (state & ~flow->closing[side])
 		flow->closing[side] |= state;
 }

@@ -121,11 +121,12 @@ static __always_inline __u32 parse_skb(struct __sk_buff *skb, struct packet *pac
 	void *end = (void *)(long)skb->data_end;
 	struct ethhdr *eth = data;
 
+	/* the kernel, or the device, strips what it receives of its first tag, and lets the device add it to what it sends */
 	if (!link_header)
-		return parse(data, end, skb->protocol, packet);
+		return parse(data, end, skb->protocol, packet, skb->vlan_present);
 	if ((void *)(eth + 1) > end)
 		return PARSED_MALFORMED;
-	return parse(eth + 1, end, eth->h_proto, packet);
+	return parse(eth + 1, end, eth->h_proto, packet, skb->vlan_present);
 }
 
 static __always_inline int judge_skb(struct __sk_buff *skb, __u32 hook)
@@ -171,6 +172,6 @@ int judge_xdp(struct xdp_md *ctx)
 	if (!scratch)
 		return XDP_DROP;
 	if ((void *)(eth + 1) <= end)
-		parsed = parse(eth + 1, end, eth->h_proto, &scratch->packet);
+		parsed = parse(eth + 1, end, eth->h_proto, &scratch->packet, 0);
 	return judge(parsed, ctx->ingress_ifindex) ? XDP_PASS : XDP_DROP;
 }

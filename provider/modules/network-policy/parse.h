@@ -310,11 +310,12 @@ static __always_inline __u32 behind_vlan(void *start, void *end, __u32 protocol,
 	return vlan->protocol;
 }
 
-/* `protocol` is that of what begins at `start`, in network order */
-static __noinline int parse(void *start, void *end, __u32 protocol, struct packet *packet)
+/* `protocol` is that of what begins at `start`, in network order; a tag that is `stripped` is not there any more */
+static __noinline int parse(void *start, void *end, __u32 protocol, struct packet *packet, __u32 stripped)
 {
 	protocol = behind_vlan(start, end, protocol, packet);
-	protocol = behind_vlan(start, end, protocol, packet);
+	if (!stripped)
+		protocol = behind_vlan(start, end, protocol, packet);
 	if (protocol == TRUNCATED || is_vlan(protocol))
 		return PARSED_MALFORMED;
 	if (protocol == bpf_htons(ETH_P_ARP))

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { setTimeout as wait } from "node:timers/promises";
 import { interfaceIndex, LinkHandle } from "../../../provider/bpf";
 import type { AppliedPolicy, AppliedRule } from "../../../provider/network-policy/applied";
 import { compile } from "../../support/compiled-union";
@@ -100,6 +99,13 @@ describe("the network policy program", function () {
       program.judge("ingress", frameOf(https6, { extensions: [...extensions, 60] })).reason,
       "malformed",
     );
+    for (const protocol of ["AH", "ESP"] as const) {
+      using named = plane([policy({ ingress: [{ name: "a", action: "allow", ports: [{ protocol }] }] })]);
+      const { direction, source, destination } = https6;
+      const packet: Packet = { direction, source, destination, protocol };
+      assert.equal(judge(named, packet, { extensions: [60] }), "allow");
+      assert.equal(judge(named, { ...packet, protocol: protocol === "AH" ? "ESP" : "AH" }), "deny");
+    }
   });
 
   it("4, 10: sees what an interface sends and receives, and nothing of the host with itself", () => {
@@ -156,22 +162,6 @@ describe("the network policy program", function () {
     assert.equal(judge(second, https), "deny");
   });
 
-  it("39: forgets a connection after its time, half-open or answered", async () => {
-    const timeouts = Array.from({ length: 10 }, () => 500_000_000n);
-    timeouts[1] = 60_000_000_000n;
-    using program = plane([served], { timeouts });
-    judge(program, https);
-    await wait(600);
-    assert.equal(judge(program, answer), "deny");
-    judge(program, https);
-    assert.equal(judge(program, answer), "allow");
-    await wait(600);
-    assert.equal(judge(program, answer), "allow", "answered connections have their own time");
-    judge(program, { ...https, tcpFlags: ["RST"] });
-    await wait(600);
-    assert.equal(judge(program, answer), "deny", "RST shortens it");
-  });
-
   it("40: keeps answered connections while unanswered ones flood the table", () => {
     using program = plane([served], {}, { flows: 512 });
     judge(program, https);
@@ -179,6 +169,45 @@ describe("the network policy program", function () {
     for (let port = 1; port <= 4000; port++) judge(program, { ...https, sourcePort: port });
     assert.equal(program.flows("established"), 1);
     assert.equal(judge(program, answer), "allow");
+  });
+
+  it("44: counts the later fragments that it drops for want of a first", () => {
+    using program = plane([served]);
+    const { direction, source, destination } = https;
+    for (const id of [1, 2, 3]) {
+      const later: Packet = {
+        ...{ direction, source, destination, protocol: "TCP" },
+        fragment: { id, position: "later" },
+      };
+      assert.equal(program.judge(direction, frameOf(later)).reason, "fragment-unknown");
+    }
+    assert.equal(program.total("fragment-unknown", "ingress", "deny"), 3n);
+  });
+
+  it("46: drops an ICMP error that quotes a later fragment, or too little", () => {
+    using program = plane([policy({ ingress: [{ name: "any", action: "allow" }] })]);
+    const { direction: _, ...quotes } = answer;
+    const error: Packet = {
+      ...{ direction: "ingress", source: "203.0.113.9", destination: "198.51.100.1" },
+      ...{ protocol: "ICMP", type: 3, code: 4, quotes },
+    };
+    const whole = frameOf(error);
+    assert.equal(program.judge("ingress", whole).verdict, "allow");
+    assert.equal(
+      judge(program, error, { quotedBytes: 28 }),
+      "allow",
+      "64 bits of what the IP header carries",
+    );
+    for (const quotedBytes of [0, 8, 19, 20, 23])
+      assert.equal(
+        program.judge("ingress", frameOf(error, { quotedBytes })).reason,
+        "malformed",
+        String(quotedBytes),
+      );
+    const quoted = 14 + 20 + 8;
+    const later = Buffer.from(whole);
+    later.writeUInt16BE(185, quoted + 6);
+    assert.equal(program.judge("ingress", later).reason, "malformed");
   });
 
   it("33: keeps nothing of packets that it drops", () => {
