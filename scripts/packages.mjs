@@ -31,6 +31,8 @@ const always = {
   ethtool: command("ethtool"),
   nftables: command("nft"),
   "iputils-ping": command("ping"),
+  // its DHCP client and server
+  "busybox-static": command("busybox"),
   "openssh-server": file("/usr/sbin/sshd"),
   "openssh-client": command("ssh-keygen"),
   nftables: command("nft"),
@@ -49,7 +51,6 @@ const forMachines = {
   "qemu-utils": command("qemu-img"),
   "ipxe-qemu": file("/usr/lib/ipxe/qemu"),
   seabios: file("/usr/share/seabios/bios-256k.bin"),
-  "busybox-static": command("busybox"),
   e2fsprogs: command("mke2fs"),
   zstd: command("zstd"),
   "xz-utils": command("xz"),

@@ -1,0 +1,43 @@
+/** A server or client that runs until it is ended, in a namespace of its own, and all that it says. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export class Daemon {
+  log = "";
+  private readonly child: ChildProcess;
+
+  constructor(inside: (work: () => ChildProcess) => ChildProcess, file: string, ...args: string[]) {
+    this.child = inside(() => spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] }));
+    for (const stream of [this.child.stdout!, this.child.stderr!])
+      stream.on("data", (text: Buffer) => (this.log += text.toString()));
+  }
+
+  count(pattern: RegExp): number {
+    return [...this.log.matchAll(pattern)].length;
+  }
+
+  /** Exit status; null of one that a signal ended. */
+  async ended(): Promise<number | null> {
+    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, "exit");
+    return this.child.exitCode;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name);
+  }
+
+  async end(): Promise<void> {
+    this.child.kill("SIGTERM");
+    await this.ended();
+  }
+}
+
+/** Waits for what a clock of somebody else brings about, in ms at most; its value. */
+export async function until<T>(what: string, look: () => T | undefined | false, most = 60_000): Promise<T> {
+  for (const end = Date.now() + most; ; await sleep(50)) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    if (Date.now() > end) throw new Error(`not within ${most / 1000} s: ${what}`);
+  }
+}
