@@ -1,48 +1,50 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Judged } from "../../../provider/agent/network-policy/loaded";
+import type { Entrypoint, Judged } from "../../../provider/agent/network-policy/loaded";
 import type { AppliedPolicy } from "../../../provider/network-policy/applied";
 import { compile, type Generation } from "../../support/compiled-union";
 import { track } from "../../../provider/network-policy/connections";
 import { evaluate } from "../../../provider/network-policy/evaluate";
-import type { Evaluation, Packet, Tracked } from "../../../provider/network-policy/packet";
+import { protocolNumber, protocolText } from "../../../provider/network-policy/protocols";
+import type { Evaluation, Tracked } from "../../../provider/network-policy/packet";
 import { closesEverything } from "../bpf/support";
-import { conversations, packets, unions } from "../../unit/network-policy/arbitrary";
+import { conversations, type Sent, traffic, unions } from "../../unit/network-policy/arbitrary";
 import { frameOf } from "../../../provider/network-policy/frames";
 import { DataPlane } from "../../support/data-plane";
 
 const all = process.env["EBPF_TEST_ALL"] === "1";
-const UNIONS = all ? 1000 : 60;
-const PACKETS = all ? 1000 : 50;
+const UNIONS = all ? 1000 : 120;
+const PACKETS = 1000;
+/** Of conversations that go on while the policies change. */
+const CHANGING = { runs: all ? 500 : 60, packets: all ? 200 : 50 };
 
 describe("the program and the evaluator", function () {
-  this.timeout(all ? 3_600_000 : 60_000);
+  this.timeout(all ? 3_600_000 : 120_000);
   closesEverything();
   let plane: DataPlane;
   let number = 0n;
   before(() => (plane = new DataPlane()));
   after(() => plane[Symbol.dispose]());
 
-  it("agree on random packets under random unions", () => {
+  it(`agree on ${PACKETS} random packets under each of ${UNIONS} random unions`, () => {
+    const seen = new Set<string>();
     fc.assert(
-      fc.property(
-        unions(),
-        fc.array(packets, { minLength: PACKETS, maxLength: PACKETS }),
-        (policies, list) => {
-          const generation = compile(policies, { number: ++number });
-          plane.forget();
-          plane.install(generation);
-          follow(plane, policies, generation, list);
-        },
-      ),
+      fc.property(unions(), traffic(PACKETS), fc.boolean(), (policies, list, xdp) => {
+        const generation = compile(policies, { number: ++number });
+        plane.forget();
+        plane.install(generation);
+        follow(plane, policies, generation, list, { xdp, seen });
+      }),
       { numRuns: UNIONS, endOnFailure: true },
     );
+    assert.deepEqual([...seen].sort(), EVERYTHING);
   });
 
   it("agree on random conversations while the policies change", () => {
+    const { runs, packets } = CHANGING;
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(unions(), conversations(PACKETS)), { minLength: 2, maxLength: 3 }),
+        fc.array(fc.tuple(unions(), conversations(packets)), { minLength: 2, maxLength: 3 }),
         (phases) => {
           plane.forget();
           let tracked: Tracked[] = [];
@@ -51,46 +53,78 @@ describe("the program and the evaluator", function () {
             const options = { number: ++number, ...(before === undefined ? {} : { before }) };
             before = compile(policies, options);
             plane.install(before);
-            tracked = follow(plane, policies, before, list, tracked);
+            const sent = list.map((packet) => ({ packet, wire: {} }));
+            tracked = follow(plane, policies, before, sent, { tracked });
           });
         },
       ),
-      { numRuns: UNIONS, endOnFailure: true },
+      { numRuns: runs, endOnFailure: true },
     );
   });
 });
+
+/** What random traffic must have been of, else it shows less than it says. */
+const EVERYTHING = [
+  ...["IPv4", "IPv6", "TCP", "UDP", "SCTP", "ICMP", "ICMPv6", "other protocol", "error", "tagged"],
+  ...["first fragment", "later fragment", "connection", "default", "fragment", "fragment-unknown"],
+  ...["infrastructure", "malformed", "not-ip", "rule", "unnamed"],
+].sort();
+
+function* kindsOf({ packet, wire }: Sent, { reason }: Evaluation): Generator<string> {
+  yield reason;
+  if (wire.vlans!.length > 0) yield "tagged";
+  if ("frame" in packet) return;
+  yield packet.source.includes(":") ? "IPv6" : "IPv4";
+  const protocol = protocolText(protocolNumber(packet.protocol));
+  yield ["TCP", "UDP", "SCTP", "ICMP", "ICMPv6"].includes(protocol) ? protocol : "other protocol";
+  if (packet.fragment !== undefined) yield `${packet.fragment.position} fragment`;
+  if (packet.quotes !== undefined) yield "error";
+}
+
+interface Following {
+  tracked?: readonly Tracked[];
+  /** Ingress is judged at XDP. */
+  xdp?: boolean;
+  /** Collects what the packets were. */
+  seen?: Set<string>;
+}
 
 function follow(
   plane: DataPlane,
   policies: readonly AppliedPolicy[],
   generation: Generation,
-  list: readonly Packet[],
-  tracked: readonly Tracked[] = [],
+  list: readonly Sent[],
+  { tracked = [], xdp = false, seen }: Following,
 ): Tracked[] {
   let known = [...tracked];
-  for (const packet of list) {
+  for (const one of list) {
+    const { packet, wire } = one;
     const expected = evaluate(policies, known, packet);
-    const judged = plane.judge(packet.direction, frameOf(packet));
+    const malformed = "frame" in packet && packet.frame === "malformed";
+    const entrypoint =
+      (xdp || malformed) && packet.direction === "ingress" ? "judge_xdp" : `judge_${packet.direction}`;
+    const judged = plane.judge(packet.direction, frameOf(packet, wire), entrypoint as Entrypoint);
     try {
       // what a first fragment passed by may be a rule of an earlier generation, whose slot means another one now
       if (expected.reason === "fragment") assert.equal(judged.verdict, expected.verdict);
       else assert.deepEqual(said(judged, generation, expected), comparable(expected));
     } catch (error) {
-      throw new Error(`${JSON.stringify(packet)} with ${JSON.stringify(known)}`, { cause: error });
+      throw new Error(`${JSON.stringify(one)} with ${JSON.stringify(known)}`, { cause: error });
     }
+    if (seen !== undefined) for (const kind of kindsOf(one, expected)) seen.add(kind);
     known = track(known, expected);
   }
   return known;
 }
 
-function comparable({ verdict, rule, audit }: Evaluation) {
-  return { verdict, rule, audit: audit && { verdict: audit.verdict, rule: audit.rule } };
+function comparable({ verdict, reason, rule, audit }: Evaluation) {
+  return { verdict, reason, rule, audit: audit && { verdict: audit.verdict, rule: audit.rule } };
 }
 
-function said({ verdict, slot, audit }: Judged, { rules }: Generation, expected: Evaluation) {
+function said({ verdict, reason, slot, audit }: Judged, { rules }: Generation, expected: Evaluation) {
   const rule = (slot: number | undefined) => rules.find((one) => one.slot === slot)?.id;
   return {
-    verdict,
+    ...{ verdict, reason },
     rule: rule(slot),
     audit: expected.audit && { verdict: audit.verdict, rule: rule(audit.slot) },
   };

@@ -285,6 +285,18 @@ describe("network policy connections", () => {
     assert.equal(verdict([served], answer, open), "allow");
     assert.equal(verdict([served], { ...answer, destinationPort: 50001 }, open), "deny");
     assert.equal(verdict([served], { ...answer, protocol: "UDP" }, open), "deny");
+    const all = policy({ ingress: [any], egress: [] });
+    for (const protocol of ["TCP", "UDP", "SCTP"] as const) {
+      const known = after([all], { ...https, protocol });
+      assert.equal(verdict([all], { ...answer, protocol }, known), "allow");
+      assert.equal(verdict([all], { ...answer, protocol, sourcePort: 444 }, known), "deny");
+    }
+    const { direction, source, destination } = https;
+    const known = after([all], { direction, source, destination, protocol: "GRE" });
+    const back: Packet = { direction: "egress", source: destination, destination: source, protocol: "GRE" };
+    assert.equal(verdict([all], back, known), "allow");
+    assert.equal(verdict([all], { ...back, protocol: "ESP" }, known), "deny");
+    assert.equal(verdict([all], { ...back, destination: "192.0.2.10" }, known), "deny");
   });
 
   it("30: replies pass whatever the rules of their direction say", () => {
@@ -305,6 +317,15 @@ describe("network policy connections", () => {
     assert.equal(verdict([served], reply({ type: 14 }), pinged), "deny");
     assert.equal(verdict([served], reply({ type: 8 }), pinged), "deny");
     assert.deepEqual(after([served], ping({ type: 9 })), []);
+    const stamped = after([served], ping({ type: 13 }));
+    assert.equal(verdict([served], reply({ type: 14 }), stamped), "allow");
+    assert.equal(verdict([served], reply(), stamped), "deny");
+    const ipv6 = { source: "2001:db8::9", destination: "2001:db8::1", protocol: "ICMPv6" } as const;
+    const all = policy({ ingress: [any], egress: [] });
+    const pinged6 = after([all], ping({ ...ipv6, type: 128 }));
+    const reply6 = { ...ipv6, source: ipv6.destination, destination: ipv6.source, type: 129 };
+    assert.equal(verdict([all], reply(reply6), pinged6), "allow");
+    assert.equal(verdict([all], reply({ ...reply6, identifier: 8 }), pinged6), "deny");
   });
 
   it("33: a dropped packet opens nothing", () => {
@@ -444,11 +465,18 @@ describe("network policy fragments, errors, exemptions", () => {
     const strict = policy({ name: "strict", infrastructure: false });
     assert.equal(verdict([closed, strict], { direction: "ingress", frame: "arp" }), "deny");
     assert.equal(verdict([closed, strict], discovery(135)), "deny");
+    for (const packet of [udp("egress", 68, 67), udp("ingress", 547, 546, true)]) {
+      assert.equal(verdict([closed], packet), "allow");
+      assert.equal(verdict([closed, strict], packet), "deny");
+    }
+    assert.equal(verdict([closed, strict], { direction, source, destination, protocol: "IGMP" }), "deny");
     assert.equal(verdict([closed, { ...strict, mode: "audit" }], discovery(135)), "allow");
   });
 
   it("51: fragments are never exempt", () => {
-    assert.equal(verdict([closed], { ...discovery(135), fragment: { id: 1, position: "first" } }), "deny");
+    for (const packet of [discovery(135), udp("egress", 68, 67)]) {
+      assert.equal(verdict([closed], { ...packet, fragment: { id: 1, position: "first" } }), "deny");
+    }
   });
 
   it("52: policies that disagree on established are named", () => {

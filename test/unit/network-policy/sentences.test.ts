@@ -13,9 +13,10 @@ describe("docs/network-policy.md", () => {
       sentences.map((_, index) => index + 1),
     );
     const tested = new Set<number>();
-    for (const folder of ["test/unit/network-policy", "test/kernel/network-policy"]) {
-      for (const file of readdirSync(join(root, folder))) {
-        const titles = readFileSync(join(root, folder, file), "utf8").matchAll(/^ *it\("([\d, ]+): /gm);
+    for (const folder of ["test/unit", "test/kernel", "test/kernel/agent"]) {
+      for (const name of readdirSync(join(root, folder, "network-policy"))) {
+        const file = join("network-policy", name);
+        const titles = readFileSync(join(root, folder, file), "utf8").matchAll(/^ *it\(["`]([\d, ]+): /gm);
         for (const [, numbers] of titles)
           for (const number of numbers!.split(",")) tested.add(Number(number));
       }
