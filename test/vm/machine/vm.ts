@@ -327,8 +327,12 @@ neighbour replace 198.19.0.10 lladdr ${hostMac} dev eth0 nud permanent
 neighbour replace fd00:198:19::10 lladdr ${hostMac} dev eth0 nud permanent
 `;
 
-/** A nested /dev/kvm may exist and still run no guest, so emulation is the default: `EBPF_VM_ACCEL=kvm` is faster. */
-const accelerator = process.env["EBPF_VM_ACCEL"] ?? "tcg,thread=multi";
+/**
+ * A nested /dev/kvm may exist and still run no guest, so emulation is the default: `EBPF_VM_ACCEL=kvm` is faster. Both
+ * processors on one thread: with a thread for each, guests crashed now and then while XDP programs were exchanged under
+ * a flood, which rewrites code that the other processor runs.
+ */
+const accelerator = process.env["EBPF_VM_ACCEL"] ?? "tcg,thread=single";
 
 function startQemu(
   image: string,
