@@ -22,6 +22,12 @@ import { type Roots, recordPath } from "./layout";
 
 export const RECORD_FORMAT = 1;
 
+const STORED: StoredAs = {
+  what: "Record",
+  format: RECORD_FORMAT,
+  remedy: "restore the file under /var/lib/pulumi-ebpf/records from a backup, or remove it and apply again",
+};
+
 export interface Record {
   format: typeof RECORD_FORMAT;
   id: string;
@@ -106,9 +112,9 @@ export class Records {
   read(id: string): Record | null {
     const bytes = readIfThere(recordPath(this.roots, id));
     if (bytes === null) return null;
-    const record = parseStored<Record>(bytes, id, "Record", RECORD_FORMAT);
+    const record = parseStored<Record>(bytes, id, STORED);
     if (record.id !== id || typeof record.spec?.id !== "string" || typeof record.incarnation !== "string") {
-      throw damaged(id, "Record", "it names another Spec or lacks its fields");
+      throw damaged(id, STORED, "it names another Spec or lacks its fields");
     }
     return record;
   }
@@ -142,7 +148,7 @@ export class Records {
     const id = decodeFileName(name);
     if (bytes === null)
       throw new EbpfError("not-found", `read Record ${id}: it is gone`, { what: "Record", name: id });
-    return parseStored<Record>(bytes, id, "Record", RECORD_FORMAT);
+    return parseStored<Record>(bytes, id, STORED);
   }
 
   /** One after the other; what cannot be read is left out. */
@@ -188,21 +194,26 @@ export class Records {
   }
 }
 
+/** A kind of file of ours. */
+export interface StoredAs {
+  what: string;
+  /** The newest that this agent knows. */
+  format: number;
+  /** Of a damaged one. */
+  remedy: string;
+}
+
 /** JSON of ours with a `format`; anything else is an error that names it. */
-export function parseStored<T extends { format: number }>(
-  bytes: Buffer,
-  id: string,
-  what: string,
-  format: number,
-): T {
+export function parseStored<T extends { format: number }>(bytes: Buffer, id: string, stored: StoredAs): T {
+  const { what, format } = stored;
   let value: T;
   try {
     value = JSON.parse(bytes.toString("utf8")) as T;
   } catch {
-    throw damaged(id, what, "it is not JSON");
+    throw damaged(id, stored, "it is not JSON");
   }
   if (value === null || typeof value !== "object" || typeof value.format !== "number") {
-    throw damaged(id, what, "it has no format");
+    throw damaged(id, stored, "it has no format");
   }
   if (value.format > format) {
     throw new EbpfError(
@@ -215,16 +226,8 @@ export function parseStored<T extends { format: number }>(
   return value;
 }
 
-function damaged(id: string, what: string, why: string): EbpfError {
-  return new EbpfError(
-    "record",
-    `read ${what} of ${id}: damaged: ${why}`,
-    { id },
-    {
-      remedy:
-        "restore the file under /var/lib/pulumi-ebpf/records from a backup, or remove it and apply again",
-    },
-  );
+function damaged(id: string, { what, remedy }: StoredAs, why: string): EbpfError {
+  return new EbpfError("record", `read ${what} of ${id}: damaged: ${why}`, { id }, { remedy });
 }
 
 /** Undoes pathPart for names that were not cut; only for messages. */

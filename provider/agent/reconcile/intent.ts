@@ -9,10 +9,16 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileError, readIfThere, removeIfThere, systemCode, writeAtomically } from "../durable-file";
 import { type Roots, intentDirectory, intentPath } from "../layout";
-import { parseStored } from "../records";
+import { parseStored, type StoredAs } from "../records";
 import type { Action } from "./actions";
 
 export const INTENT_FORMAT = 1;
+
+const STORED: StoredAs = {
+  what: "intent",
+  format: INTENT_FORMAT,
+  remedy: "remove the file under /run/pulumi-ebpf/intents and apply again",
+};
 
 export interface Intent {
   format: typeof INTENT_FORMAT;
@@ -31,7 +37,7 @@ export interface Intent {
 export function readIntent(roots: Roots, id: string, files?: ReadonlySet<string>): Intent | null {
   if (files?.has(path.basename(intentPath(roots, id))) === false) return null;
   const bytes = readIfThere(intentPath(roots, id));
-  return bytes === null ? null : parseStored<Intent>(bytes, id, "intent", INTENT_FORMAT);
+  return bytes === null ? null : parseStored<Intent>(bytes, id, STORED);
 }
 
 /** Specs that a verb was at work on. */
@@ -39,10 +45,7 @@ export function intentIds(roots: Roots): string[] {
   const directory = intentDirectory(roots);
   return [...intentFiles(roots)]
     .filter((name) => name.endsWith(".json"))
-    .map(
-      (name) =>
-        parseStored<Intent>(fs.readFileSync(path.join(directory, name)), name, "intent", INTENT_FORMAT).id,
-    );
+    .map((name) => parseStored<Intent>(fs.readFileSync(path.join(directory, name)), name, STORED).id);
 }
 
 /** Names of the files of all intents, for who would else look for many in vain. */
