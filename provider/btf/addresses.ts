@@ -109,6 +109,16 @@ export function masked(address: Buffer, prefix: number): Buffer {
   );
 }
 
+/** Whether the first `count` bits of two addresses of one family are the same. */
+export function sameBits(a: Buffer, b: Buffer, count: number): boolean {
+  if (a.length !== b.length) return false;
+  for (let bit = 0; bit < count; bit += 8) {
+    const mask = count - bit >= 8 ? 0xff : (0xff00 >> (count - bit)) & 0xff;
+    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return false;
+  }
+  return true;
+}
+
 /** Text of 4 bytes (IPv4) or 16 (IPv6, as RFC 5952 spells it). */
 export function formatAddress(bytes: Buffer): string {
   if (bytes.length === 4) return bytes.join(".");

@@ -6,7 +6,7 @@
  * (`compareShapes`), and writing BTF for declared types (`writeBtf`).
  * Does not own: loading anything, files, or what a resource does with a difference.
  */
-export { formatAddress, formatMac, masked, parseAddress, parseCidr, parseMac } from "./addresses";
+export { formatAddress, formatMac, masked, parseAddress, parseCidr, parseMac, sameBits } from "./addresses";
 export { type Btf, readBtf } from "./btf";
 export { layoutOf, lpmKeyLayout } from "./btf-layout";
 export { type DeclaredType, parseType } from "./declared";

@@ -2,11 +2,10 @@
  * The policies of a union as the evaluator takes them, from the text of their rules and sets, which the compiler's tables
  * have no part in. Of that text only what may match some addresses is parsed: of a hundred thousand rules a few.
  */
-import { parseIpv4, parseIpv6 } from "../btf/addresses";
+import { parseIpv4, parseIpv6, sameBits } from "../btf/addresses";
 import { invalid } from "../errors";
 import type { TextChunk } from "../protocol/policy";
 import { type AppliedPolicy, applyPolicy } from "./applied";
-import { sameBits } from "./evaluate";
 import type { CheckedPolicy } from "./model";
 import type { UnionInput, UnionOptions } from "./union";
 

@@ -2,7 +2,7 @@
  * The reference: docs/network-policy.md as code. It looks at every rule for every packet, and shares nothing with the
  * compiler but the policies.
  */
-import { parseAddress, parseCidr } from "../btf";
+import { parseAddress, parseCidr, sameBits } from "../btf";
 import type { AppliedPeer, AppliedPolicy, AppliedPort, AppliedRule, Direction, RuleName } from "./applied";
 import { isInfrastructure, opens, sideOf } from "./connections";
 import type {
@@ -274,16 +274,6 @@ function membership(): Membership {
     }
     return networks.some((network) => sameBits(network.address, address, network.prefix));
   };
-}
-
-/** Whether the first `count` bits of two addresses of one family are the same. */
-export function sameBits(a: Buffer, b: Buffer, count: number): boolean {
-  if (a.length !== b.length) return false;
-  for (let bit = 0; bit < count; bit += 8) {
-    const mask = count - bit >= 8 ? 0xff : (0xff00 >> (count - bit)) & 0xff;
-    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return false;
-  }
-  return true;
 }
 
 function portMatches(port: AppliedPort, packet: PacketHeader): boolean {

@@ -207,6 +207,14 @@ function cellsLacking(held: bigint, { union, before }: UnionChange): number[] | 
   return [...new Set([...before.changed, ...union.changed])];
 }
 
+/** The array of a generation, for at most so many cells. */
+export function createInner(maxEntries: number): MapHandle {
+  return MapHandle.create({
+    ...{ type: "array", name: "cells", keySize: 4, valueSize: CELL_BYTES, maxEntries },
+    flags: MapCreateFlag.BPF_F_INNER_MAP,
+  });
+}
+
 /** An array of its own size, with an eighth to spare, whole before it is seen. */
 async function fillNew(
   generations: MapHandle,
@@ -215,10 +223,7 @@ async function fillNew(
   report: Report,
 ): Promise<void> {
   const { count } = union.cells;
-  const inner = MapHandle.create({
-    ...{ type: "array", name: "cells", keySize: 4, valueSize: CELL_BYTES, maxEntries: count + (count >> 3) },
-    flags: MapCreateFlag.BPF_F_INNER_MAP,
-  });
+  const inner = createInner(count + (count >> 3));
   try {
     await writeCells(inner, union.cells, undefined, report);
     generations.updateReference(key(slot), inner);
@@ -263,7 +268,7 @@ async function zeroCounters(
   });
 }
 
-function bytesOf(cells: Cells, first: number, count: number): Buffer {
+export function bytesOf(cells: Cells, first: number, count: number): Buffer {
   const words = cells.copy(first, count);
   return Buffer.from(words.buffer, words.byteOffset, words.byteLength);
 }

@@ -28,6 +28,11 @@ export interface NextPlane {
   union(): UnionChange;
 }
 
+/** By other rules than before, or for the first time. */
+export function judgesAnew({ before, spec }: NextPlane): boolean {
+  return before?.spec.plane.number !== spec.plane.number;
+}
+
 export interface PlaneChange {
   scope: Scope;
   /** It goes back by itself after that, unless it is confirmed. */

@@ -32,7 +32,15 @@ import { addressesOf } from "./interfaces";
 import { type Change, holdingsOf } from "./derive";
 import { DERIVED_INCARNATION, isDerived } from "./derived";
 import { type GuardContext, type Guarded, guard } from "./guard";
-import { type NextPlane, type PlaneChange, type Scope, isWithin, planPlanes, scopeOf } from "./next-planes";
+import {
+  type NextPlane,
+  type PlaneChange,
+  type Scope,
+  isWithin,
+  judgesAnew,
+  planPlanes,
+  scopeOf,
+} from "./next-planes";
 import { policyProgram } from "./program";
 import { connectionsSpec, derivedRecords, planeOf, planeRecords, planeSpec } from "./plane-spec";
 import { openConnections, seed } from "./seed";
@@ -49,8 +57,7 @@ export async function preparePlanes(preparation: Preparation): Promise<void> {
   if (problems.length > 0) return;
   problems.push(...guardPlanes(host, own, change, { context: preparation.guard, read: readBlob }));
   if (problems.length > 0) return;
-  for (const { spec: plane, before } of change.next) {
-    if (before !== null && before.spec.plane.number === plane.plane.number) continue;
+  for (const { spec: plane } of change.next.filter(judgesAnew)) {
     const { interfaces, policies, cells } = plane.plane;
     words.push(`judge ${interfaces.join(", ")} by ${policies.join(", ")} (${cells} cells)`);
   }
@@ -74,15 +81,7 @@ function guardPlanes(
   const holdings = holdingsOf(host, { id, spec });
   const before = host.records.read(id)?.spec.policy;
   return next
-    .filter(
-      ({
-        wish,
-        before: plane,
-        spec: {
-          plane: { number },
-        },
-      }) => plane?.spec.plane.number !== number || wish.policies.includes(id),
-    )
+    .filter((one) => judgesAnew(one) || one.wish.policies.includes(id))
     .flatMap(({ wish, union }) => {
       const guarded: Guarded = {
         ...{ subject: id, before, policies: holdings.policies, wish, union: union().union },
@@ -209,10 +208,9 @@ function loses({ before, wish }: NextPlane): boolean {
   return before?.spec.plane.interfaces.some((name) => !wish.interfaces.includes(name)) === true;
 }
 
-async function bringUp(host: Host, { spec, before, union }: NextPlane, commit: Commit): Promise<string[]> {
-  const { policyId, number } = spec.plane;
-  const notes = await committed(host, spec.id, commit);
-  if (before?.spec.plane.number !== number) keepUnion(host, policyId, union());
+async function bringUp(host: Host, next: NextPlane, commit: Commit): Promise<string[]> {
+  const notes = await committed(host, next.spec.id, commit);
+  if (judgesAnew(next)) keepUnion(host, next.spec.plane.policyId, next.union());
   return notes;
 }
 

@@ -2,15 +2,15 @@
  * Packets tried on what planes are about to judge by, by two judges: the program itself (rehearsal.ts) and the reference
  * evaluator, which knows nothing of the compiler's tables. They must agree. Does not own: which packets are tried.
  */
-import { MapCreateFlag, MapHandle } from "../../bpf";
+import type { MapHandle } from "../../bpf";
 import { EbpfError } from "../../errors";
 import type { AppliedPolicy, RuleName } from "../../network-policy/applied";
-import { CELL_WORDS } from "../../network-policy/cells";
 import { track } from "../../network-policy/connections";
 import { type Evaluator, prepare } from "../../network-policy/evaluate";
 import type { Packet, Tracked, Verdict } from "../../network-policy/packet";
 import type { CompiledUnion } from "../../network-policy/union";
 import type { Host } from "../host";
+import { bytesOf, createInner } from "./generation";
 import { type Rehearsal, rehearse } from "./rehearsal";
 
 export interface Tried extends Verdict {
@@ -107,20 +107,12 @@ function disagreement(
 
 /** The generation in an array of its own. */
 function cellsOf({ cells }: CompiledUnion): MapHandle {
-  const map = MapHandle.create({
-    ...{ type: "array", name: "cells", keySize: 4, valueSize: CELL_WORDS * 4, maxEntries: cells.count },
-    flags: MapCreateFlag.BPF_F_INNER_MAP,
-  });
+  const map = createInner(cells.count);
   try {
     for (let first = 0; first < cells.count; first += BATCH) {
       const count = Math.min(BATCH, cells.count - first);
       const keys = Uint32Array.from({ length: count }, (_, index) => first + index);
-      const words = cells.copy(first, count);
-      map.updateBatch(
-        Buffer.from(keys.buffer),
-        Buffer.from(words.buffer, words.byteOffset, words.byteLength),
-        count,
-      );
+      map.updateBatch(Buffer.from(keys.buffer), bytesOf(cells, first, count), count);
     }
     return map;
   } catch (error) {
