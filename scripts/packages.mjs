@@ -29,7 +29,6 @@ const always = {
   bpftool: () => succeeds("bpftool", ["version"]),
   iproute2: command("tc"),
   ethtool: command("ethtool"),
-  nftables: command("nft"),
   "iputils-ping": command("ping"),
   // its DHCP client and server
   "busybox-static": command("busybox"),

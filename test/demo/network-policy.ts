@@ -4,6 +4,7 @@ import { Lab } from "../support/lab.js";
 import type { NetnsHost } from "../support/netns-host.js";
 import { PulumiProject } from "../support/pulumi.js";
 import { connect, connectUdp, NetworkService } from "../support/network-service.js";
+import { until } from "../support/until.js";
 import { Engine } from "./engine.js";
 import { type Holdings, pinnedOn, stillThere } from "./kernel.js";
 import { count, plural, type Screen } from "./screen.js";
@@ -198,13 +199,13 @@ async function unconfirmed(stage: PolicyStage, screen: Screen, wish: Wish): Prom
   const db = stage.host("db");
   await db.exec(["nft", "-f", "-"], { input: ONE_CONNECTION });
   const up = stage.engine.attempt("up");
-  await until(async () => !(await stage.reaches("db")), 60);
+  await until("the new rules judge", async () => !(await stage.reaches("db")));
   screen.check("db   judges by the new rules", "visitor is out", true);
   await db.dropSessions();
   await db.exec(["pkill", "-KILL", "-f", "/var/lib/pulumi-ebpf/"], { check: false });
   const { stdout } = await db.exec(["sh", "-c", "ps ax -o args= | grep -c '[p]ulumi-ebpf/agent' || true"]);
   screen.check("db   processes of ours", stdout.trim(), stdout.trim() === "0");
-  await until(() => stage.reaches("db"), 60);
+  await until("the rules before judge", () => stage.reaches("db"));
   screen.check("db   judges by the rules before", "visitor is in", true);
   await db.exec(["nft", "delete", "table", "inet", "demo"]);
   const { code, stdout: said } = await up;
@@ -261,12 +262,5 @@ async function remember(stage: PolicyStage, seen: Holdings): Promise<void> {
     const pinned = await pinnedOn(stage.host(tier));
     for (const kind of ["prog", "map", "link"] as const)
       seen[kind] = [...new Set([...seen[kind], ...pinned[kind]])];
-  }
-}
-
-async function until(holds: () => Promise<boolean>, seconds: number): Promise<void> {
-  const end = Date.now() + seconds * 1000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`what was waited for did not come within ${seconds} s`);
   }
 }

@@ -9,6 +9,7 @@ import { resolve } from "node:path";
 import { Lab } from "../support/lab";
 import { modesUnderTest } from "../support/modes";
 import { PulumiProject } from "../support/pulumi";
+import { until } from "../support/until";
 import { bpffsOf, filterProgram, programOnEth0 } from "./filter";
 
 const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
@@ -70,13 +71,6 @@ for (const mode of modesUnderTest()) {
       const { stdout } = await lab.host().exec(["sh", "-c", script]);
       return stdout.split("\n").filter((line) => line !== "");
     };
-
-    async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-      for (let looks = 0; !(await holds()); looks++) {
-        assert.ok(looks < 600, `after a minute: ${what}`);
-        await new Promise((done) => setTimeout(done, 100));
-      }
-    }
 
     /** Runs a verb until the agent has stopped, kills whom `whom` chooses, and lets the agent go on. */
     async function interrupted(

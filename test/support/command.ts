@@ -20,6 +20,8 @@ export interface CommandOptions {
   input?: string | Buffer;
   /** Seconds until the command is killed and the call rejects. Default 60. */
   timeoutSeconds?: number;
+  /** What else the error shall say of an exit status. */
+  remark?: (code: number) => string;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
 }
@@ -28,7 +30,7 @@ const signalNumbers: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9
 
 /** @throws Error naming the command, its status and its stderr, unless `check` is false. */
 export async function run(command: string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const { check = true, input = "", timeoutSeconds = 60, env = process.env, cwd } = options;
+  const { check = true, input = "", timeoutSeconds = 60, remark, env = process.env, cwd } = options;
   const [file, ...args] = command;
   if (file === undefined) throw new Error("run: empty command");
   const child = spawn(file, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"] });
@@ -47,7 +49,7 @@ export async function run(command: string[], options: CommandOptions = {}): Prom
   }).finally(() => clearTimeout(timer));
   if (expired || (check && code !== 0)) {
     const what = expired ? `killed after ${timeoutSeconds} s` : `exit status ${code}`;
-    throw new Error(`${command.join(" ")}: ${what}\n${text.stderr}${text.stdout}`);
+    throw new Error(`${command.join(" ")}: ${what}\n${text.stderr}${text.stdout}${remark?.(code) ?? ""}`);
   }
   return { code, ...text };
 }

@@ -1,7 +1,6 @@
 /** A server or client that runs until it is ended, in a namespace of its own, and all that it says. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 
 export class Daemon {
   log = "";
@@ -30,14 +29,5 @@ export class Daemon {
   async end(): Promise<void> {
     this.child.kill("SIGTERM");
     await this.ended();
-  }
-}
-
-/** Waits for what a clock of somebody else brings about, in ms at most; its value. */
-export async function until<T>(what: string, look: () => T | undefined | false, most = 60_000): Promise<T> {
-  for (const end = Date.now() + most; ; await sleep(50)) {
-    const found = look();
-    if (found !== undefined && found !== false) return found;
-    if (Date.now() > end) throw new Error(`not within ${most / 1000} s: ${what}`);
   }
 }

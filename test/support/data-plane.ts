@@ -1,8 +1,9 @@
 /** The data plane in the kernel, run by BPF_PROG_TEST_RUN: it is attached nowhere. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { MapCreateFlag, MapHandle, type ProgramHandle } from "../../provider/bpf";
+import { MapHandle, type ProgramHandle } from "../../provider/bpf";
 import { readObject } from "../../provider/btf";
+import { createInner } from "../../provider/agent/network-policy/generation";
 import { type Entrypoint, LoadedProgram, REASONS } from "../../provider/agent/network-policy/loaded";
 import type { Direction } from "../../provider/network-policy/applied";
 import { CELL_WORDS } from "../../provider/network-policy/cells";
@@ -81,10 +82,7 @@ export class DataPlane implements Disposable {
   /** @param spare cells to come, as the agent leaves them */
   fill(slot: number, { cells }: Generation, spare = 0): void {
     const count = cells.length / CELL_WORDS;
-    using inner = MapHandle.create({
-      ...{ type: "array", name: "cells", keySize: 4, valueSize: 64, maxEntries: count + spare },
-      flags: MapCreateFlag.BPF_F_INNER_MAP,
-    });
+    using inner = createInner(count + spare);
     const keys = Buffer.from(Uint32Array.from({ length: count }, (_, index) => index).buffer);
     inner.updateBatch(keys, Buffer.from(cells.buffer, cells.byteOffset, cells.byteLength), count);
     this.map("generations").updateReference(u32(slot), inner);

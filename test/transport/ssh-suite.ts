@@ -14,6 +14,7 @@ import { CONFIG_FILE_VARIABLE } from "../../provider/transport/ssh-config";
 import { dialSsh2 } from "../../provider/transport/ssh2";
 import { Lab } from "../support/lab";
 import type { NetnsHost } from "../support/netns-host";
+import { until } from "../support/until";
 
 export const oneDial: DialOptions = { dialErrorLimit: 1, dialTimeout: 10_000 };
 
@@ -58,11 +59,8 @@ export async function freePort(): Promise<number> {
 }
 
 /** Asks again until it is so, at most 25 s. */
-export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; !(await holds()); i++) {
-    assert.ok(i < 250, `${what}: not within 25 s`);
-    await new Promise((done) => setTimeout(done, 100));
-  }
+export function eventually(what: string, holds: () => Promise<boolean>): Promise<boolean> {
+  return until(what, holds, 25);
 }
 
 export class SshSuite {

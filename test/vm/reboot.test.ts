@@ -8,6 +8,7 @@ import { bpffsOf, filterProgram, programOnEth0 } from "../e2e/filter";
 import { useCommandPlugin } from "../support/command-plugin/index";
 import { PulumiProject } from "../support/pulumi";
 import { Flood } from "../support/traffic";
+import { until } from "../support/until";
 import { carried, Vm } from "./machine/vm";
 
 const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
@@ -62,6 +63,12 @@ new ebpf.Map("large", { connection: host.connection, ...shape });`;
       assert.ok((await chargedTo(slice)) < largeBytes, slice);
   }
 
+  async function assertNothingToDo(): Promise<void> {
+    const args = ["--refresh", "--expect-no-changes"];
+    const { code, stdout } = await project.preview({ args, check: false, timeoutSeconds: 600 });
+    assert.equal(code, 0, stdout);
+  }
+
   it("when brought up, then a systemd unit is there for the next boot", async function () {
     const plugin = await useCommandPlugin(project);
     this.test!.title += ` (@pulumi/command with ${plugin})`;
@@ -79,17 +86,12 @@ new ebpf.Map("large", { connection: host.connection, ...shape });`;
     await vm.reboot();
     assert.equal(await programOnEth0(vm.host()).catch(() => undefined), undefined, "eth0 is not there yet");
     await vm.host().plugDataInterface();
-    for (let looks = 0; (await programOnEth0(vm.host())) === undefined; looks++) {
-      assert.ok(looks < 60, "after a minute nothing is attached");
-      await new Promise((done) => setTimeout(done, 1000));
-    }
+    await until("something is attached", () => programOnEth0(vm.host()));
     await refusesPackets();
     const { stdout } = await vm.host().exec(["systemctl", "show", "--property=Result", unit]);
     assert.match(stdout, /Result=/);
     await assertOwnCgroupPays();
-    const args = ["--refresh", "--expect-no-changes"];
-    const { code, stdout: text } = await project.preview({ args, check: false, timeoutSeconds: 600 });
-    assert.equal(code, 0, text);
+    await assertNothingToDo();
   });
 
   it("when its power is cut in the middle of an update, then it comes back, and the next up completes the update", async () => {
@@ -103,9 +105,7 @@ new ebpf.Map("large", { connection: host.connection, ...shape });`;
     await project.up({ args: ["--refresh"], timeoutSeconds: 600 });
     await refusesPackets();
     assert.equal((await bpffsOf(vm.host())).length, pins.length, "nothing of the old revision stays");
-    const args = ["--refresh", "--expect-no-changes"];
-    const { code: same, stdout } = await project.preview({ args, check: false, timeoutSeconds: 600 });
-    assert.equal(same, 0, stdout);
+    await assertNothingToDo();
   });
 
   it("when destroyed, then the unit is gone, and all else", async () => {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EbpfError } from "../../../provider/errors";
 import { type Record } from "../../../provider/agent/records";
 import { type Spec, digestOf } from "../../../provider/protocol/spec";
+import { until } from "../../support/until";
 import { closesEverything, PrivateNetwork } from "../bpf/support";
 import {
   type AgentProcess,
@@ -59,12 +60,7 @@ describe("confirm", function () {
     return link?.xdp?.prog?.id;
   }
 
-  async function eventually(what: string, holds: () => boolean): Promise<void> {
-    for (let tries = 0; !holds(); tries++) {
-      assert.ok(tries < 100, what);
-      await sleep(100);
-    }
-  }
+  const eventually = (what: string, holds: () => boolean) => until(what, holds, 10);
 
   const clockRuns = (pid: number) =>
     fs.existsSync(`/proc/${pid}/cmdline`) &&

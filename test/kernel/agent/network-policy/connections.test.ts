@@ -1,7 +1,8 @@
 /** Connections of the kernel's own TCP: of a peer that forgets them, and of answers that take another way. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { Daemon, until } from "../../../support/daemon";
+import { Daemon } from "../../../support/daemon";
+import { until } from "../../../support/until";
 import { closesEverything, ip } from "../../bpf/support";
 import { PolicyHost, tcp } from "./support";
 
