@@ -21,6 +21,7 @@ export { summarizeVerifierLog, type VerifierSummary } from "./verifier-log";
 export { ProgramHandle, type ProgramInfo, type TestRun, type TestRunResult } from "./program";
 export { MapHandle, type MapCreation, type MapInfo } from "./map";
 export { type Records } from "./map-records";
+export { RingBuffer } from "./ring-buffer";
 export { BtfHandle, type BtfInfo } from "./btf";
 
 export {

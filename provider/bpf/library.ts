@@ -28,6 +28,7 @@ for (const [name, type] of [
   koffi.alias(name, type);
 koffi.alias("va_list", "void *");
 koffi.alias("libbpf_print_fn_t", "void *");
+koffi.alias("ring_buffer_sample_fn", "void *");
 
 function bindAll<T extends Record<string, string>>(table: T, load: () => LibraryHandle): Functions<T> {
   const functions = {};

@@ -109,6 +109,10 @@ export const libbpfPrototypes = {
   bpf_tc_attach: "int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts)",
   bpf_tc_detach: "int bpf_tc_detach(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *opts)",
   bpf_tc_query: "int bpf_tc_query(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts)",
+  ring_buffer__new:
+    "struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn sample_cb, void *ctx, const struct ring_buffer_opts *opts)",
+  ring_buffer__free: "void ring_buffer__free(struct ring_buffer *rb)",
+  ring_buffer__consume: "int ring_buffer__consume(struct ring_buffer *rb)",
   libbpf_num_possible_cpus: "int libbpf_num_possible_cpus(void)",
 } as const;
 
