@@ -31,6 +31,7 @@ import { probe } from "./probe";
 import { readEntries } from "./queries/entries";
 import { queryHook } from "./queries/hook";
 import { showMap } from "./queries/map";
+import { endEvents, readEvents } from "./queries/events";
 import { showFlows } from "./queries/flows";
 import { explainPacket, showPolicies } from "./queries/policies";
 import { showProgram } from "./queries/program";
@@ -93,6 +94,7 @@ export function openSession(host: Host): Session {
     "hook.query": (place) => queryHook(host, place),
     "policy.show": (params) => showPolicies(host, params),
     "policy.flows": (params) => showFlows(host, params),
+    "policy.events": (params, { signal }) => readEvents(host, params, signal),
     "policy.explain": (params) => explainPacket(host, params),
   };
   return {
@@ -230,6 +232,7 @@ function goBackAlone(host: Host, id: string, context: CallContext, boot = false)
 
 async function close(host: Host): Promise<void> {
   endRehearsals(host);
+  endEvents(host);
   if (!host.blobs.releaseAll()) return;
   await host.lock.run("blob.collect", [], () => collectBlobs(host));
 }

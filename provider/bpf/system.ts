@@ -75,9 +75,18 @@ export function isOnFileSystem(path: string, type: keyof typeof MAGIC): boolean 
   return Number(statfsSync(path).type) >>> 0 === MAGIC[type];
 }
 
-/** An exclusive flock on `path`, which is made when missing; undefined when another process holds it. */
+/** An exclusive flock on a file, which is made when missing; undefined when somebody else holds it. */
 export function tryLock(path: string): Descriptor | undefined {
-  const lock = new Descriptor(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600), "lock");
+  return tryLockOpened(path, constants.O_RDWR | constants.O_CREAT);
+}
+
+/** As tryLock, on a directory that is there: nothing is left of the lock. */
+export function tryLockDirectory(path: string): Descriptor | undefined {
+  return tryLockOpened(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+function tryLockOpened(path: string, flags: number): Descriptor | undefined {
+  const lock = new Descriptor(openSync(path, flags, 0o600), "lock");
   try {
     checkCode("flock", libc.flock(lock.fd, LOCK_EX | LOCK_NB), `lock ${path}`);
     return lock;

@@ -12,7 +12,7 @@ export interface Line {
   command: Command;
   operands: string[];
   options: Record<string, string>;
-  connection?: Connection;
+  connections: Connection[];
   json: boolean;
 }
 
@@ -80,8 +80,8 @@ export function readArguments(
       problems.push({ property: extra, reason: "one operand too many" });
   }
 
-  const host = dials ? operands.shift() : undefined;
-  const connection = host === undefined ? undefined : connectionTo(host, values, settings, problems);
+  const hosts = dials ? operands.splice(0, wanted.includes("[HOST…]") ? Infinity : 1) : [];
+  const connections = hosts.map((host) => connectionTo(host, values, settings, problems));
   if (problems.length > 0 || command === undefined) {
     throw invalid("read the command line", problems, { remedy: "see `pulumi-ebpf --help`" });
   }
@@ -93,7 +93,7 @@ export function readArguments(
     operands,
     options: Object.fromEntries(given),
     json: values["json"] === true,
-    ...(connection === undefined ? {} : { connection }),
+    connections,
   };
 }
 

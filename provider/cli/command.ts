@@ -2,7 +2,7 @@
 import type { Connection } from "../transport/connection";
 
 export interface Command {
-  /** Names of what stands after the command, for usage; `[NAME]` may be left out, `[NAME…]` be several. `HOST` is the first if there is one. */
+  /** Names of what stands after the command, for usage; `[NAME]` may be left out, `[NAME…]` be several. `HOST` is the first if there is one; all of `[HOST…]` are hosts too. */
   operands: readonly string[];
   /** Names of options with a value, besides those of HOST. */
   options?: readonly string[];
@@ -10,21 +10,24 @@ export interface Command {
 }
 
 export interface Invocation {
-  /** The operands after HOST. */
+  /** The operands after the hosts. */
   operands: string[];
   /** What was given of the command's own. */
   options: Readonly<Record<string, string>>;
-  /** Of HOST; absent for a command without one. */
-  connection?: Connection;
+  /** Of each HOST; none for a command without one. */
+  connections: Connection[];
   /** Tells the person who waits. */
   report(message: string): void;
+  /** Prints at once, for what goes on: the text, or with --json the document on a line. */
+  print(text: string, json: unknown): void;
 }
 
 export interface Outcome {
   /** False: a check failed, or there is drift. */
   well: boolean;
-  text: string;
-  json: unknown;
+  /** Absent: all was printed. */
+  text?: string;
+  json?: unknown;
 }
 
 /** Rows of text in columns; the last one is as wide as it is. */

@@ -16,7 +16,7 @@ export const doctor: Command = {
   operands: ["HOST"],
   async run(invocation) {
     const checks = await examine(invocation);
-    const host = hostLabel(invocation.connection!);
+    const host = hostLabel(invocation.connections[0]!);
     return {
       well: checks.every(({ status }) => status !== "fail"),
       text: `${host}\n${table(checks)}`,
@@ -26,7 +26,7 @@ export const doctor: Command = {
 };
 
 async function examine(invocation: Invocation): Promise<Check[]> {
-  const connection = invocation.connection!;
+  const connection = invocation.connections[0]!;
   try {
     await Bundles.load();
   } catch (error) {

@@ -85,7 +85,7 @@ function lifecycleOver(session: AgentSession, { report }: Invocation): Lifecycle
 
 async function lookUp(
   lifecycle: Lifecycle,
-  { connection, report }: Invocation,
+  { connections: [connection], report }: Invocation,
   specId: string,
 ): Promise<Imported> {
   const { kind, name } = parseSpecId(specId);

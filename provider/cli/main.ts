@@ -17,6 +17,7 @@ import { importCommand } from "./import";
 import { inspect } from "./inspect";
 import { ls } from "./ls";
 import { plugin } from "./plugin";
+import { events } from "./policy/events";
 import { explain } from "./policy/explain";
 import { flows } from "./policy/flows";
 import { show } from "./policy/show";
@@ -33,6 +34,7 @@ const commands: Readonly<Record<string, Command>> = {
   plugin,
   "policy show": show,
   "policy flows": flows,
+  "policy events": events,
   "policy explain": explain,
   "policy test": test,
   "policy verify": verify,
@@ -50,6 +52,10 @@ const help = `usage: pulumi-ebpf COMMAND … [--json]
                     network policies: what is judged, each rule with its packets, the most used first.
                     --limit N: rules shown of each (50)
   policy flows HOST connections that passed, with the rule that decided. --netns NAME, --limit N (100)
+  policy events HOST [HOST…]
+                    verdicts of sampled packets as they happen, until Ctrl-C: where a policy has a sampleRate.
+                    --count N: ends after so many, --policy ID: what a rule of that policy decided, and what no rule did.
+                    With --json a document per line
   policy explain HOST --from ADDRESS | --to ADDRESS --protocol P [--port N]
                     which rule decides about such a packet. --interface NAME, --netns NAME, --local ADDRESS,
                     --type N, --code N
@@ -92,9 +98,14 @@ async function main(args: readonly string[]): Promise<number> {
   if (line === "version") return say(`${packageVersion()}\n`);
   const { command, json, ...rest } = line;
   try {
-    const outcome = await command.run({ ...rest, report: (message) => process.stderr.write(`${message}\n`) });
-    say(json ? `${JSON.stringify(outcome.json, null, 2)}\n` : `${outcome.text}\n`);
-    return outcome.well ? 0 : 1;
+    const { well, ...outcome } = await command.run({
+      ...rest,
+      report: (message) => process.stderr.write(`${message}\n`),
+      print: (text, document) => say(json ? `${JSON.stringify(document)}\n` : `${text}\n`),
+    });
+    if (outcome.text !== undefined)
+      say(json ? `${JSON.stringify(outcome.json, null, 2)}\n` : `${outcome.text}\n`);
+    return well ? 0 : 1;
   } catch (error) {
     complain(error);
     return 1;

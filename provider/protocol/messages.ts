@@ -5,6 +5,8 @@
  */
 import type { WireError } from "../errors";
 import type {
+  EventsParams,
+  EventsResult,
   ExplainParams,
   ExplainResult,
   FlowsParams,
@@ -60,6 +62,8 @@ export interface AgentVerbs {
   "hook.query"(params: HookPlace): HookQueryResult;
   "policy.show"(params: PolicyShowParams): PlaneFacts[];
   "policy.flows"(params: FlowsParams): FlowsResult;
+  /** Waits a second for events, and not longer. One reader at a time: fails with `locked` for another. */
+  "policy.events"(params: EventsParams): EventsResult;
   "policy.explain"(params: ExplainParams): ExplainResult;
 }
 

@@ -7,7 +7,7 @@
  * that hold a change, so transfer, Record and compilation cost what the change costs.
  */
 import type { RuleName } from "../network-policy/applied";
-import type { Packet } from "../network-policy/packet";
+import type { Frame, Packet, PacketHeader, Verdict } from "../network-policy/packet";
 
 /** A list as text, one item a line, `\n` at the end of each. */
 export interface TextContent {
@@ -165,6 +165,43 @@ export interface FlowsResult {
   flows: FlowFacts[];
   /** There are more. */
   more: boolean;
+}
+
+export interface EventsParams {
+  /** Spec id of a policy: of the interfaces that it judges, what its rules decided, and what no rule did. */
+  policy?: string;
+}
+
+/** The first answer of a session comes at once; what is judged from then on is told. */
+export interface EventsResult {
+  /** Where packets are sampled, and how many: one in `sampleRate`. */
+  sampled: { interfaces: string[]; netns?: string; sampleRate: number }[];
+  events: EventFacts[];
+}
+
+/** A sampled verdict. No rule: none decided, or the rules of that generation are not known any more. */
+export interface EventFacts extends Verdict {
+  /** ISO 8601, the host's clock. */
+  time: string;
+  /** `#` and its index, where it is gone. */
+  interface: string;
+  netns?: string;
+  direction: "ingress" | "egress";
+  reason: string;
+  /** Number of the generation that judged, decimal. */
+  generation: string;
+  /** What enforcing the audit policies would have made of it; absent: the same. */
+  audit?: Verdict;
+  /** From the link's header on. */
+  bytes: number;
+  /** An ICMP error is as the packet that it quotes, reversed. */
+  packet?: EventPacket;
+  /** Where there is no `packet`. */
+  frame?: Frame["frame"];
+}
+
+export interface EventPacket extends PacketHeader {
+  protocol: number;
 }
 
 export interface ExplainParams {

@@ -54,7 +54,8 @@ const inputs = z
       example: { withinSeconds: 30 },
     }),
     sampleRate: z.number().int().min(0).max(0xffffffff).default(0).meta({
-      description: "One in so many judged packets becomes an event, for `policy flows`. 0: none.",
+      description:
+        "One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.",
       default: 0,
     }),
     tests: z

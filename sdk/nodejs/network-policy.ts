@@ -130,7 +130,7 @@ export interface NetworkPolicyArgs extends CommonArgs {
    * connection; `pulumi up` does that by itself. Default: changes stay. Example: `{ withinSeconds: 30 }`.
    */
   confirm?: pulumi.Input<ConfirmArgs>;
-  /** One in so many judged packets becomes an event, for `policy flows`. 0: none. Default 0. */
+  /** One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none. Default 0. */
   sampleRate?: pulumi.Input<number>;
   /**
    * Packets and what they shall meet. One that meets something else refuses the change: in preview as far as the policy's

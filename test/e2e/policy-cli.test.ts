@@ -1,11 +1,12 @@
 /** `pulumi-ebpf policy …` as it is built, on a host with a policy and without one. */
 import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { bin } from "../../package.json";
 import { closeAll } from "../../provider/transport/pool";
-import type { ExplainResult, FlowsResult, PlaneFacts } from "../../provider/protocol/policy";
+import type { EventFacts, ExplainResult, FlowsResult, PlaneFacts } from "../../provider/protocol/policy";
 import { type CommandResult, run } from "../support/command";
 import { Lab } from "../support/lab";
 import { temporaryPrefix } from "../support/lab-network";
@@ -20,6 +21,41 @@ const web = {
     { name: "no telnet", action: "deny", ports: [{ protocol: "TCP", port: 23 }] },
   ],
 };
+
+/** `policy events`, as somebody watches it. */
+class Following {
+  stdout = "";
+  stderr = "";
+  private readonly child: ChildProcess;
+  private readonly ended: Promise<number | null>;
+
+  constructor([file, ...args]: string[]) {
+    this.child = spawn(file!, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.child.stdout!.setEncoding("utf8").on("data", (text: string) => (this.stdout += text));
+    this.child.stderr!.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
+    this.ended = new Promise((done) => this.child.once("close", done));
+  }
+
+  async until(seen: (said: Following) => boolean): Promise<void> {
+    while (!seen(this)) {
+      assert.equal(this.child.exitCode, null, this.stderr);
+      await new Promise((done) => setTimeout(done, 20));
+    }
+  }
+
+  /** Exit status. */
+  end(signal?: NodeJS.Signals): Promise<number | null> {
+    if (signal !== undefined) this.child.kill(signal);
+    return this.ended;
+  }
+
+  get events(): EventFacts[] {
+    return this.stdout
+      .split("\n")
+      .slice(0, -1)
+      .map((text) => JSON.parse(text) as EventFacts);
+  }
+}
 
 describe("Given the command and a host with a network policy", function () {
   this.timeout(60_000);
@@ -54,11 +90,21 @@ describe("Given the command and a host with a network policy", function () {
     return path;
   }
 
-  function reach(words: string[], ...args: string[]): Promise<CommandResult> {
+  function line(words: string[], ...args: string[]): string[] {
     const { host: address, port, hostKey = "" } = host.connection;
     const options = ["--identity", host.identityFile, "--host-key", hostKey];
-    const line = [...words, `root@${address}:${port}`, ...args, ...options];
-    return run([process.execPath, command, "policy", ...line], { check: false });
+    return [process.execPath, command, "policy", ...words, `root@${address}:${port}`, ...args, ...options];
+  }
+
+  function reach(words: string[], ...args: string[]): Promise<CommandResult> {
+    return run(line(words, ...args), { check: false });
+  }
+
+  /** Resolves when it says that from now on nothing is missed. */
+  async function follow(...args: string[]): Promise<Following> {
+    const following = new Following(line(["events"], ...args));
+    await following.until(({ stderr }) => /: every packet of eth0, mgmt0\n/.test(stderr));
+    return following;
   }
 
   it("show lists the rules, the used ones first, and what was dropped", async () => {
@@ -140,5 +186,81 @@ describe("Given the command and a host with a network policy", function () {
     const broken = await run([process.execPath, command, "policy", "test", file("{")], { check: false });
     assert.match(broken.stderr, /it is not JSON/);
     assert.doesNotMatch(broken.stderr, /\n {4}at /);
+  });
+
+  describe("when the policy samples packets, also of the interface that SSH comes over", () => {
+    const ssh = { name: "ssh", ports: [{ protocol: "TCP", port: 22 }] };
+    const portsOf = ({ packet }: EventFacts) => [packet?.sourcePort, packet?.destinationPort];
+
+    before(async () => {
+      await policy.update({
+        ...{ connection: host.connection, interfaces: ["eth0", "mgmt0"], sampleRate: 1 },
+        ingress: [...web.ingress, ssh],
+      });
+      // this process' own session
+      closeAll();
+      while ((await host.exec(["ss", "-tnH", "sport = :22"])).stdout !== "");
+    });
+
+    it("events tells the verdicts as they happen, but of its own connection, until Ctrl-C", async () => {
+      const following = await follow("--json");
+      assert.equal(await connect(lab.client, host.address, 443), "open");
+      assert.equal(await connect(lab.client, host.address, 8443), "dropped");
+      await following.until(({ events }) => events.some((event) => portsOf(event).includes(8443)));
+      assert.equal(await following.end("SIGINT"), 0, following.stderr);
+      const { events } = following;
+      const opening = (port: number) => events.find(({ packet }) => packet?.destinationPort === port)!;
+      const { interface: name, verdict, rule, packet } = opening(443);
+      assert.deepEqual([name, verdict, rule?.name], ["eth0", "allow", "https"]);
+      assert.deepEqual([packet?.source, packet?.destination], [lab.client.address, host.address]);
+      const { verdict: other, reason, rule: none } = opening(8443);
+      assert.deepEqual([other, reason, none], ["deny", "default", undefined]);
+      assert.deepEqual(
+        events.flatMap(portsOf).filter((port) => port === 22),
+        [],
+      );
+    });
+
+    it("events ends by itself after --count, with a line each", async () => {
+      const following = await follow("--count", "3");
+      assert.equal(await connect(lab.client, host.address, 443), "open");
+      assert.equal(await following.end(), 0, following.stderr);
+      const lines = following.stdout.split("\n").slice(0, -1);
+      assert.equal(lines.length, 3, following.stdout);
+      for (const text of lines)
+        assert.match(text, /^\d{4}-\d\d-\d\dT[\d:.]+Z {2}\S+ (in|e)gress {2}.*, \d+ bytes: /);
+    });
+
+    it("events of a second reader is refused, and the first one goes on", async () => {
+      const first = await follow("--json");
+      const second = await reach(["events"]);
+      assert.equal(second.code, 1);
+      assert.match(second.stderr, /somebody reads them already/);
+      assert.doesNotMatch(second.stderr, /\n {4}at /);
+      assert.equal(await connect(lab.client, host.address, 443), "open");
+      await first.until(({ events }) => events.some((event) => portsOf(event).includes(443)));
+      assert.equal(await first.end("SIGTERM"), 0);
+    });
+
+    it("events ends with an error that says so when the connection drops, and leaves the place to the next", async () => {
+      const following = await follow();
+      await host.dropSessions();
+      assert.equal(await following.end(), 1);
+      assert.match(following.stderr, /the connection was lost/);
+      // brackets, so that it does not find itself
+      const agents = ["sh", "-c", "grep -lz 'agent[.]js' /proc/[0-9]*/cmdline"];
+      while ((await host.exec(agents, { check: false })).stdout !== "");
+      const again = await follow();
+      assert.equal(await again.end("SIGINT"), 0);
+    });
+
+    it("events of hosts that sample nothing, and options that make no sense, are refused", async () => {
+      const other = await reach(["events"], "--policy", "demo/dev/NetworkPolicy/none");
+      assert.equal(other.code, 1);
+      assert.match(other.stderr, /demo\/dev\/NetworkPolicy\/none judges nothing there/);
+      const wrong = await reach(["events"], "--count", "none");
+      assert.equal(wrong.code, 1);
+      assert.match(wrong.stderr, /--count: expected a whole number from 1, got "none"/);
+    });
   });
 });

@@ -88,7 +88,7 @@ export function showFlows(host: Host, { netns, limit }: FlowsParams): Promise<Fl
 }
 
 /** Left-aligned in two words, the bits in their order; see struct packet. */
-function addressOf([high, low]: [string, string], isIpv6: boolean): string {
+export function addressOf([high, low]: [string, string], isIpv6: boolean): string {
   const bytes = Buffer.alloc(16);
   bytes.writeBigUInt64BE(BigInt(high), 0);
   bytes.writeBigUInt64BE(BigInt(low), 8);

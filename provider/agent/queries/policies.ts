@@ -45,7 +45,7 @@ function planeFacts(
   const map = (name: string) => planeMap(host, record, name, handles);
   const selector = readSelector(map("selectors"));
   const rules = rulesWithHits(record, loadUnion(host, plane.policyId, number), map)
-    .filter(({ rule }) => policy === undefined || isOf(policy, rule))
+    .filter(({ rule }) => policy === undefined || isRuleOf(policy, rule))
     .sort((a, b) => Number(BigInt(b.packets) - BigInt(a.packets)));
   const totals = counted(map("totals"));
   const [ingress, egress] = counted(map("audit_drops"));
@@ -71,7 +71,7 @@ function planeFacts(
 }
 
 /** `<project>/<stack>/NetworkPolicy/<name>`. */
-function isOf(policy: string, { stack, policy: name }: RuleName): boolean {
+export function isRuleOf(policy: string, { stack, policy: name }: RuleName): boolean {
   return policy === `${stack}/NetworkPolicy/${encodeURIComponent(name)}`;
 }
 

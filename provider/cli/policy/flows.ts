@@ -3,14 +3,14 @@ import type { FlowFacts } from "../../protocol/policy";
 import { protocolText } from "../../network-policy/protocols";
 import { columns, type Command } from "../command";
 import { openHost } from "../host";
-import { limitOf, ruleText } from "./words";
+import { numberOf, ruleText } from "./words";
 
 export const flows: Command = {
   operands: ["HOST"],
   options: ["netns", "limit"],
   async run(invocation) {
     const { netns } = invocation.options;
-    const limit = limitOf(invocation.options, 100);
+    const limit = numberOf(invocation.options, "limit", 100);
     const session = await openHost(invocation);
     const found = await session.call("policy.flows", { limit, ...(netns === undefined ? {} : { netns }) });
     const head = ["PROTOCOL", "FROM", "TO", "STATE", "PACKETS", "REPLIES", "JUDGED BY"];
@@ -47,7 +47,7 @@ function row(flow: FlowFacts): string[] {
   ];
 }
 
-function endText(address: string, port: number | undefined): string {
+export function endText(address: string, port: number | undefined): string {
   if (port === undefined) return address;
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -2,14 +2,14 @@
 import type { PlaneFacts, RuleFacts } from "../../protocol/policy";
 import { columns, type Command, indented } from "../command";
 import { openHost } from "../host";
-import { limitOf, ruleText } from "./words";
+import { numberOf, ruleText } from "./words";
 
 export const show: Command = {
   operands: ["HOST", "[ID]"],
   options: ["limit"],
   async run(invocation) {
     const [policy] = invocation.operands;
-    const limit = limitOf(invocation.options, 50);
+    const limit = numberOf(invocation.options, "limit", 50);
     const session = await openHost(invocation);
     const planes = await session.call("policy.show", {
       limit,

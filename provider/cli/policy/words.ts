@@ -10,11 +10,17 @@ export function ruleText({ stack, policy, direction, name }: RuleName): string {
   return `${stack} ${policy} ${direction} "${name}"`;
 }
 
-export function limitOf({ limit }: Readonly<Record<string, string>>, otherwise: number): number {
-  if (limit === undefined) return otherwise;
-  if (/^[1-9][0-9]{0,6}$/.test(limit)) return Number(limit);
+/** An option that says how many. */
+export function numberOf(
+  options: Readonly<Record<string, string>>,
+  name: "limit" | "count",
+  otherwise: number,
+): number {
+  const { [name]: text } = options;
+  if (text === undefined) return otherwise;
+  if (/^[1-9][0-9]{0,6}$/.test(text)) return Number(text);
   throw invalid("read the command line", [
-    { property: "--limit", reason: `expected a whole number from 1, got "${limit}"` },
+    { property: `--${name}`, reason: `expected a whole number from 1, got "${text}"` },
   ]);
 }
 

@@ -52,7 +52,7 @@ type NetworkPolicy struct {
 	OnUnreachable OnUnreachablePtrOutput `pulumi:"onUnreachable"`
 	// Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
 	OnUnreachableReason pulumi.StringPtrOutput `pulumi:"onUnreachableReason"`
-	// One in so many judged packets becomes an event, for `policy flows`. 0: none.
+	// One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
 	SampleRate pulumi.IntPtrOutput `pulumi:"sampleRate"`
 	// `[<owner>:]<project>/<stack>/<Kind>/<name>`: its name on the host, which outlives renames and aliases.
 	SpecId pulumi.StringOutput `pulumi:"specId"`
@@ -159,7 +159,7 @@ type networkPolicyArgs struct {
 	OnUnreachable *OnUnreachable `pulumi:"onUnreachable"`
 	// Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
 	OnUnreachableReason *string `pulumi:"onUnreachableReason"`
-	// One in so many judged packets becomes an event, for `policy flows`. 0: none.
+	// One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
 	SampleRate *int `pulumi:"sampleRate"`
 	// Packets and what they shall meet. One that meets something else refuses the change: in preview as far as the policy's own rules tell, and on the host with all policies of the interface. Example: `[{"from":"192.0.2.9","protocol":"TCP","port":22,"expect":"deny"}]`.
 	Tests []PolicyTest `pulumi:"tests"`
@@ -195,7 +195,7 @@ type NetworkPolicyArgs struct {
 	OnUnreachable OnUnreachablePtrInput
 	// Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
 	OnUnreachableReason pulumi.StringPtrInput
-	// One in so many judged packets becomes an event, for `policy flows`. 0: none.
+	// One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
 	SampleRate pulumi.IntPtrInput
 	// Packets and what they shall meet. One that meets something else refuses the change: in preview as far as the policy's own rules tell, and on the host with all policies of the interface. Example: `[{"from":"192.0.2.9","protocol":"TCP","port":22,"expect":"deny"}]`.
 	Tests PolicyTestArrayInput
@@ -378,7 +378,7 @@ func (o NetworkPolicyOutput) OnUnreachableReason() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *NetworkPolicy) pulumi.StringPtrOutput { return v.OnUnreachableReason }).(pulumi.StringPtrOutput)
 }
 
-// One in so many judged packets becomes an event, for `policy flows`. 0: none.
+// One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
 func (o NetworkPolicyOutput) SampleRate() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *NetworkPolicy) pulumi.IntPtrOutput { return v.SampleRate }).(pulumi.IntPtrOutput)
 }

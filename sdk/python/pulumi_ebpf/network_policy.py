@@ -55,7 +55,7 @@ class NetworkPolicyArgs:
         :param pulumi.Input[_builtins.str] netns: Network namespace that has the interface: a name of `ip netns`, or a path. Default: the host's own. Example: `"blue"`.
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
-        :param pulumi.Input[_builtins.int] sample_rate: One in so many judged packets becomes an event, for `policy flows`. 0: none.
+        :param pulumi.Input[_builtins.int] sample_rate: One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
         :param pulumi.Input[Sequence[pulumi.Input['PolicyTestArgs']]] tests: Packets and what they shall meet. One that meets something else refuses the change: in preview as far as the policy's own rules tell, and on the host with all policies of the interface. Example: `[{"from":"192.0.2.9","protocol":"TCP","port":22,"expect":"deny"}]`.
         """
         pulumi.set(__self__, "interfaces", interfaces)
@@ -274,7 +274,7 @@ class NetworkPolicyArgs:
     @pulumi.getter(name="sampleRate")
     def sample_rate(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        One in so many judged packets becomes an event, for `policy flows`. 0: none.
+        One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
         """
         return pulumi.get(self, "sample_rate")
 
@@ -337,7 +337,7 @@ class NetworkPolicy(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] netns: Network namespace that has the interface: a name of `ip netns`, or a path. Default: the host's own. Example: `"blue"`.
         :param pulumi.Input['OnUnreachable'] on_unreachable: When the resource is deleted and its host cannot be reached: `error` fails and names the ways out. `forget` drops it from the state with a warning; what runs there stays. Example: `"forget"`.
         :param pulumi.Input[_builtins.str] on_unreachable_reason: Why it may be forgotten. Stands in the warning, and policies can ask for it. Example: `"spot instances go without a goodbye"`.
-        :param pulumi.Input[_builtins.int] sample_rate: One in so many judged packets becomes an event, for `policy flows`. 0: none.
+        :param pulumi.Input[_builtins.int] sample_rate: One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
         :param pulumi.Input[Sequence[pulumi.Input[Union['PolicyTestArgs', 'PolicyTestArgsDict']]]] tests: Packets and what they shall meet. One that meets something else refuses the change: in preview as far as the policy's own rules tell, and on the host with all policies of the interface. Example: `[{"from":"192.0.2.9","protocol":"TCP","port":22,"expect":"deny"}]`.
         """
         ...
@@ -623,7 +623,7 @@ class NetworkPolicy(pulumi.CustomResource):
     @pulumi.getter(name="sampleRate")
     def sample_rate(self) -> pulumi.Output[Optional[_builtins.int]]:
         """
-        One in so many judged packets becomes an event, for `policy flows`. 0: none.
+        One in so many judged packets becomes an event, for `npx pulumi-ebpf policy events`. 0: none.
         """
         return pulumi.get(self, "sample_rate")
 

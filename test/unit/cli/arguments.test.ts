@@ -8,7 +8,12 @@ const command = (...operands: string[]): Command => ({
   operands,
   run: () => Promise.reject(new Error("not run here")),
 });
-const commands = { ls: command("HOST"), inspect: command("HOST", "ID"), types: command("OBJECT") };
+const commands = {
+  ls: command("HOST"),
+  inspect: command("HOST", "ID"),
+  types: command("OBJECT"),
+  follow: command("HOST", "[HOST…]"),
+};
 
 function read(args: string, environment: NodeJS.ProcessEnv = {}) {
   return readArguments(
@@ -21,7 +26,7 @@ function read(args: string, environment: NodeJS.ProcessEnv = {}) {
 function connectionOf(args: string, environment: NodeJS.ProcessEnv = {}): unknown {
   const line = read(args, environment);
   assert.ok(typeof line === "object");
-  return line.connection;
+  return line.connections[0];
 }
 
 /** `property: reason` of everything that is wrong. */
@@ -53,8 +58,20 @@ describe("the command line", () => {
       operands: ["a/b/Program/c"],
       options: {},
       json: true,
-      connection: { host: "edge", transport: "openssh", privateKey: "~/key" },
+      connections: [{ host: "edge", transport: "openssh", privateKey: "~/key" }],
     });
+  });
+
+  it("takes several hosts where a command does", () => {
+    const line = read("follow edge deploy@[2001:db8::1] --identity key");
+    assert.ok(typeof line === "object");
+    assert.deepEqual(line.operands, []);
+    assert.deepEqual(line.connections, [
+      { host: "edge", privateKey: "key" },
+      { host: "2001:db8::1", user: "deploy", privateKey: "key" },
+    ]);
+    assert.deepEqual(problemsOf("follow"), ["HOST: missing"]);
+    assert.match(problemsOf("follow edge edge:0x1").join(), /^HOST: "edge:0x1" is not/);
   });
 
   it("takes credentials of the environment, after those of the command line", () => {
@@ -95,9 +112,11 @@ describe("the command line", () => {
   });
 
   it("names the commands, or the one that was probably meant", () => {
-    assert.deepEqual(problemsOf(""), ["COMMAND: missing; there are ls, inspect, types"]);
+    assert.deepEqual(problemsOf(""), ["COMMAND: missing; there are ls, inspect, types, follow"]);
     assert.deepEqual(problemsOf("inspet edge x"), ['COMMAND: "inspet" is none; did you mean inspect?']);
-    assert.deepEqual(problemsOf("toString"), ['COMMAND: "toString" is none; there are ls, inspect, types']);
+    assert.deepEqual(problemsOf("toString"), [
+      'COMMAND: "toString" is none; there are ls, inspect, types, follow',
+    ]);
   });
 
   it("refuses options of a host where no host is asked", () => {

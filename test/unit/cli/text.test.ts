@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { eventText } from "../../../provider/cli/policy/events";
 import { describeStatus } from "../../../provider/cli/inspect";
 import { table } from "../../../provider/cli/ls";
 import type { Status } from "../../../provider/protocol/status";
@@ -81,5 +82,54 @@ a/dev/Attachment/eth0 on edge
   it("ends in the drift, a line each", () => {
     const text = describeStatus("edge", { ...status, links: {} }, ["detached from eth0", "and 3 more"]);
     assert.match(text, /\n {2}drift\n {4}detached from eth0\n {4}and 3 more$/);
+  });
+});
+
+describe("what policy events prints", () => {
+  const rule = (policy: string, name: string) => ({
+    ...{ stack: "demo/prod", policy, direction: "ingress" as const, name },
+  });
+  const event = {
+    ...{ time: "2026-02-01T00:00:00.000Z", interface: "eth0", direction: "ingress" as const, bytes: 74 },
+    ...{ verdict: "deny" as const, reason: "default", generation: "7" },
+    packet: {
+      protocol: 6,
+      source: "192.0.2.9",
+      sourcePort: 40000,
+      destination: "203.0.113.1",
+      destinationPort: 23,
+    },
+  };
+  const head = "2026-02-01T00:00:00.000Z  eth0 ingress  ";
+
+  it("names the rule that decided, and what no rule decided", () => {
+    const tcp = `${head}TCP 192.0.2.9:40000 > 203.0.113.1:23, 74 bytes: `;
+    assert.equal(eventText(event), `${tcp}deny (default)`);
+    const decided = { ...event, reason: "rule", rule: rule("web", "no telnet") };
+    assert.equal(eventText(decided), `${tcp}deny by demo/prod web ingress "no telnet"`);
+    const later = { ...decided, verdict: "allow" as const, reason: "connection" };
+    assert.equal(eventText(later), `${tcp}allow by demo/prod web ingress "no telnet" (connection)`);
+    assert.equal(eventText({ ...event, reason: "rule" }), `${tcp}deny (a rule of generation 7)`);
+  });
+
+  it("marks what the audit policies would change", () => {
+    const passed = { ...event, verdict: "allow" as const, reason: "unnamed" };
+    assert.match(
+      eventText({ ...passed, audit: { verdict: "deny" } }),
+      /: allow \(unnamed\); audit: deny \(default\)$/,
+    );
+    const audit = { verdict: "deny" as const, rule: rule("trial", "no telnet") };
+    assert.match(eventText({ ...passed, audit }), /; audit: deny by demo\/prod trial ingress "no telnet"$/);
+  });
+
+  it("tells of what is no TCP", () => {
+    const echo = { protocol: 58, source: "2001:db8::9", destination: "2001:db8::1", type: 128, code: 0 };
+    assert.match(eventText({ ...event, packet: echo }), /ICMPv6 128\/0 2001:db8::9 > 2001:db8::1, 74 bytes/);
+    const { packet: _none, ...other } = event;
+    const named = (frame: "arp" | "other" | "malformed") =>
+      eventText({ ...other, netns: "/run/netns/blue", frame });
+    assert.match(named("arp"), / {2}eth0 in \/run\/netns\/blue ingress {2}ARP, 74 bytes/);
+    assert.match(named("other"), /not IP, 74 bytes/);
+    assert.match(named("malformed"), /malformed, 74 bytes/);
   });
 });

@@ -221,6 +221,12 @@ export class PolicyNetwork {
     return this.inside(() => answers(addressOf(ipv6 ? PEER.ipv6 : PEER.ipv4, pair), port));
   }
 
+  /** So many datagrams of the peer. */
+  floods(count: number): void {
+    const script = `exec 3<>/dev/udp/${HOST.ipv4}/9; for ((i = 0; i < ${count}; i++)); do echo >&3; done 2>&-; true`;
+    this.outside(() => execFileSync("bash", ["-c", script]));
+  }
+
   /** TCP segments that either namespace sent again. */
   retransmitted(): number {
     const show = () => execFileSync("nstat", ["-aszj", "TcpRetransSegs"], { encoding: "utf8" });
