@@ -3,7 +3,7 @@
  *
  *   <bpffs>/pulumi-ebpf/[<owner>:]<project>/<stack>/<Kind>/<name>/<revision>/{programs,maps,links}/<part>
  *   <state>/records/<spec id>.json   <state>/blobs/<sha256>
- *   <run>/intents/<spec id>.json, lock, drifted/<spec id>, holds/<pid>, code-<digest of the bundle>
+ *   <run>/intents/<spec id>.json, lock, drifted/<spec id>, holds/<pid>, code-<digest of the bundle>, new-interfaces/<name>
  */
 import { createHash } from "node:crypto";
 import path from "node:path";
@@ -116,6 +116,11 @@ export function intentDirectory(roots: Roots): string {
 
 export function intentPath(roots: Roots, id: string): string {
   return path.join(intentDirectory(roots), `${pathPart(id)}.json`);
+}
+
+/** Where udev notes interfaces that have come (provider/transport/new-interfaces.ts). */
+export function newInterfacesDirectory(roots: Roots): string {
+  return path.join(roots.run, "new-interfaces");
 }
 
 export function blobPath(roots: Roots, digest: string): string {

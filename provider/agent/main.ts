@@ -1,6 +1,7 @@
 /**
  * The agent's process: `agent serve` speaks RPC on stdin and stdout, `agent restore` brings everything back after a
- * reboot, with `--interface NAME` the policies that select an interface which has just come, `agent revert <spec id>` takes a change back that nobody confirmed, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
+ * reboot, with `--interface NAME` the policies that select an interface which has just come, with `--new-interfaces` those
+ * of all that udev has noted since; `agent revert <spec id>` takes a change back that nobody confirmed, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
  */
 import { Duplex } from "node:stream";
 import { memlockLimit, setMemlockLimit } from "../bpf";
@@ -10,6 +11,7 @@ import { serve } from "../protocol/rpc";
 import { leaveSessionCgroup } from "./cgroup2";
 import { Host } from "./host";
 import { policiesSelecting } from "./network-policy/derive";
+import { takeNewInterfaces } from "./new-interfaces";
 import { probe } from "./probe";
 import { agentDigest, openSession, silent } from "./session";
 
@@ -28,9 +30,9 @@ async function main([command, ...rest]: string[]): Promise<number> {
       leaveSessionCgroup();
       const host = new Host();
       const session = openSession(host);
-      const [option, name] = rest;
-      if (option !== undefined && (option !== "--interface" || name === undefined)) return usage();
-      const which = name === undefined ? {} : { ids: policiesSelecting(host, name) };
+      const names = restoredInterfaces(host, rest);
+      if (names === null) return usage();
+      const which = names === undefined ? {} : { ids: policiesSelecting(host, names) };
       const results = await session.handlers.restore(which, silent);
       await session.close();
       process.stdout.write(`${JSON.stringify(results)}\n`);
@@ -61,9 +63,16 @@ async function main([command, ...rest]: string[]): Promise<number> {
   }
 }
 
+/** Undefined: it is about no interface in particular; null: wrong usage. */
+function restoredInterfaces(host: Host, [option, name, ...rest]: string[]): string[] | undefined | null {
+  if (option === undefined) return undefined;
+  if (option === "--new-interfaces" && name === undefined) return takeNewInterfaces(host.roots);
+  return option === "--interface" && name !== undefined && rest.length === 0 ? [name] : null;
+}
+
 function usage(): number {
   log(
-    "usage: agent serve | agent restore [--interface NAME] | agent revert SPEC | agent probe | agent --version",
+    "usage: agent serve | agent restore [--interface NAME | --new-interfaces] | agent revert SPEC | agent probe | agent --version",
   );
   return 2;
 }

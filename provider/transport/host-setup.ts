@@ -1,23 +1,22 @@
 /**
  * The shell text that makes a machine a host for good, and undoes it: what ebpf.Host runs over @pulumi/command. Pure.
  *
- * Owns: the agent's directory filled from an upload (the same that bootstrap.ts fills), the launcher, the systemd unit
- * that restores at boot, the service user, sysctls, and the removal of all that. Does not own: the upload (archive.ts),
- * the order of things (sdk/nodejs/host.ts).
+ * Owns: the agent's directory filled from an upload (the same that bootstrap.ts fills), the launcher, the service user,
+ * sysctls, and the removal of all that. Does not own: units (host-units.ts), the upload (archive.ts), the order of things
+ * (sdk/nodejs/host.ts).
  *
  * It is read by `sh -s install` or `sh -s uninstall` as root, asks for no more than bootstrap.ts does, and can be run
- * any number of times. Its standard output ends in lines `boot systemd|none` and `features <JSON>`.
+ * any number of times. Its standard output ends in what the units print, and a line `features <JSON>`.
  */
 import { AGENT_ROOT, detectVariant, LAUNCHER, quote, RUN_ROOT, STATE_ROOT } from "./bootstrap";
 import { type Bundle, checksums, NODE_PATH, type Variant } from "./bundle";
+import { installUnits, removeUnits, unitFunctions, type Units } from "./host-units";
 
-export interface HostSetup {
+export interface HostSetup extends Units {
   /** Directory of the upload below the login's home. */
   upload: string;
   variant: Variant;
   bundle: Bundle;
-  /** Whether recorded programs are to come back at boot. */
-  restoreAtBoot: boolean;
   /** Name → value, as in sysctl.conf. */
   sysctls: Readonly<Record<string, string>>;
   serviceUser?: ServiceUser | undefined;
@@ -30,8 +29,6 @@ export interface ServiceUser {
   authorizedKeys: readonly string[];
 }
 
-const UNIT = "pulumi-ebpf-restore.service";
-const UNIT_FILE = `/etc/systemd/system/${UNIT}`;
 const SUDOERS = "/etc/sudoers.d/pulumi-ebpf";
 const SYSCTLS = "/etc/sysctl.d/60-pulumi-ebpf.conf";
 /** What was before us, to be put back. */
@@ -64,12 +61,12 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
 cd /
 fail() { echo "$@" >&2; exit 1; }
 put() { mkdir -p "$(dirname "$1")"; cat >"$1.new"; chmod "$2" "$1.new"; mv -f "$1.new" "$1"; }
-has_systemd() { [ -d /run/systemd/system ]; }
+${unitFunctions}
 ${restoreSysctls}
 ${removeUser}
 install() {
 ${installAgent(setup)}
-${installUnit(setup)}
+${installUnits(setup)}
 ${installUser(setup.serviceUser)}
 ${installSysctls(setup.sysctls)}
   printf 'features '; "$node" "$dir/agent.js" probe
@@ -140,35 +137,6 @@ printf '\\n%s no-agent\\n' "$nonce"
 exit 1
 `;
 
-/** A unit that was wanted once and is not any more goes. `Restart`: an interface may come later than the unit. */
-function installUnit({ restoreAtBoot }: HostSetup): string {
-  if (!restoreAtBoot) return `  remove_unit\n  echo boot none`;
-  return `
-  if has_systemd; then
-    put ${UNIT_FILE} 644 <<END
-[Unit]
-Description=eBPF programs, maps and attachments of pulumi-ebpf, as before the boot
-After=network.target
-ConditionPathExists=$dir/agent.js
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=$node $dir/agent.js restore
-Restart=on-failure
-RestartSec=5
-
-[Install]
-WantedBy=multi-user.target
-END
-    systemctl daemon-reload
-    systemctl enable ${UNIT} >&2
-    echo boot systemd
-  else
-    echo boot none
-  fi`;
-}
-
 function installUser(user: ServiceUser | undefined): string {
   if (user === undefined) return "  remove_user ''";
   const { name, authorizedKeys } = user;
@@ -201,12 +169,6 @@ remove_user() {
   if command -v userdel >/dev/null; then userdel --remove "$former" 2>/dev/null || userdel "$former"
   else deluser "$former" >&2; fi
   rm -f ${BEFORE}/user
-}
-remove_unit() {
-  [ -e ${UNIT_FILE} ] || return 0
-  ! has_systemd || systemctl disable --now ${UNIT} >&2
-  rm -f ${UNIT_FILE}
-  ! has_systemd || systemctl daemon-reload
 }`;
 
 /** A value is noted once, before it is set for the first time; what is not wanted any more gets its own back. */
@@ -250,7 +212,7 @@ const uninstall = `
     done
     fail "destroy those first, or keep the host with \\\`pulumi state delete\\\`"
   fi
-  remove_unit
+${removeUnits}
   remove_user ''
   restore_sysctls ''
   rm -f ${SYSCTLS} ${LAUNCHER}

@@ -35,7 +35,7 @@ export interface NeededBundle {
 }
 
 /** What of the Host's arguments concerns the machine. */
-export type Wishes = Pick<HostSetup, "restoreAtBoot" | "serviceUser"> & {
+export type Wishes = Pick<HostSetup, "restoreAtBoot" | "coverNewInterfaces" | "serviceUser"> & {
   sysctls: Record<string, string | number>;
 };
 
@@ -64,21 +64,26 @@ export async function installScript(
   { architecture, variant, upload }: NeededBundle,
   wishes: Wishes,
 ): Promise<string> {
-  const { restoreAtBoot, serviceUser } = wishes;
   const sysctls = Object.fromEntries(
     Object.entries(wishes.sysctls).map(([name, value]) => [name, String(value)]),
   );
-  const problems = problemsOf({ sysctls, serviceUser });
+  const setup = { ...wishes, sysctls };
+  const problems = problemsOf(setup);
   if (problems.length > 0) {
     throw programError(problems.map(({ property, reason }) => `${property}: ${reason}`).join("\n"));
   }
   const bundle = (await (loaded ??= Bundles.load())).get(architecture, variant);
-  return hostScript({ upload, variant, bundle, restoreAtBoot, sysctls, serviceUser });
+  return hostScript({ ...setup, upload, variant, bundle });
 }
 
 /** They become shell text and lines of files. */
-function problemsOf({ sysctls, serviceUser }: Pick<HostSetup, "sysctls" | "serviceUser">): Problem[] {
+function problemsOf(setup: Omit<HostSetup, "upload" | "variant" | "bundle">): Problem[] {
+  const { sysctls, serviceUser, restoreAtBoot, coverNewInterfaces } = setup;
   const problems: Problem[] = [];
+  if (coverNewInterfaces && !restoreAtBoot) {
+    const reason = "needs restoreAtBoot: at boot all interfaces are new";
+    problems.push({ property: "coverNewInterfaces", reason });
+  }
   for (const [name, value] of Object.entries(sysctls)) {
     if (!/^[a-z0-9_-]+(\.[a-zA-Z0-9_-]+)+$/.test(name)) {
       problems.push({
@@ -103,9 +108,13 @@ function problemsOf({ sysctls, serviceUser }: Pick<HostSetup, "sysctls" | "servi
 }
 
 /** From what the installation printed last. */
-export function readReport(text: string): { boot: string; features: HostFeatures } {
+export function readReport(text: string): { boot: string; interfaces: string; features: HostFeatures } {
   const find = (word: string): string => new RegExp(`^${word} (.*)$`, "m").exec(text)?.[1] ?? "";
-  return { boot: find("boot"), features: JSON.parse(find("features")) as HostFeatures };
+  return {
+    boot: find("boot"),
+    interfaces: find("interfaces"),
+    features: JSON.parse(find("features")) as HostFeatures,
+  };
 }
 
 /**

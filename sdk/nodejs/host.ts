@@ -20,6 +20,12 @@ export interface HostArgs {
    * `restoresAtBoot` is false. Default `true`.
    */
   restoreAtBoot?: pulumi.Input<boolean>;
+  /**
+   * Interfaces that come later and match `interfaces` of a NetworkPolicy are judged by it, by a udev rule and systemd
+   * units: of the host's own network namespace, a moment after they came. Needs `restoreAtBoot`. Without udev it is a
+   * warning, and `coversNewInterfaces` is false. Default `false`.
+   */
+  coverNewInterfaces?: pulumi.Input<boolean>;
   /** Kernel settings, as in sysctl.conf; deleting the host puts back what was. Example: `{ "net.core.bpf_jit_harden": 1 }`. */
   sysctls?: pulumi.Input<Record<string, pulumi.Input<string | number>>>;
   /**
@@ -69,6 +75,8 @@ export class Host extends pulumi.ComponentResource {
   readonly agent: pulumi.Output<HostAgent>;
   /** Whether a systemd unit brings everything back at boot. */
   readonly restoresAtBoot: pulumi.Output<boolean>;
+  /** Whether policies judge interfaces that come later. */
+  readonly coversNewInterfaces: pulumi.Output<boolean>;
 
   /** Fails with a RunError without @pulumi/command, and in preview for a connection that it cannot take. */
   constructor(name: string, args: HostArgs, options: pulumi.ComponentResourceOptions = {}) {
@@ -98,6 +106,7 @@ export class Host extends pulumi.ComponentResource {
     );
     const wishes = pulumi.output({
       restoreAtBoot: args.restoreAtBoot ?? true,
+      coverNewInterfaces: args.coverNewInterfaces ?? false,
       sysctls: args.sysctls ?? {},
       serviceUser: args.serviceUser as pulumi.Input<ServiceUser> | undefined,
     });
@@ -135,11 +144,19 @@ export class Host extends pulumi.ComponentResource {
       }
       return boot === "systemd";
     });
+    this.coversNewInterfaces = pulumi.all([report, wishes]).apply(async ([known, { coverNewInterfaces }]) => {
+      if (coverNewInterfaces && known.interfaces === "none") {
+        const text = "the host has no systemd with udev: interfaces that come later are not judged";
+        await pulumi.log.warn(`${text} until the next \`pulumi up\`; set coverNewInterfaces: false`, this);
+      }
+      return known.interfaces === "udev";
+    });
     this.registerOutputs({
       connection: this.connection,
       features: this.features,
       agent: this.agent,
       restoresAtBoot: this.restoresAtBoot,
+      coversNewInterfaces: this.coversNewInterfaces,
     });
   }
 }

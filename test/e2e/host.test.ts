@@ -21,7 +21,7 @@ import * as ebpf from "pulumi-ebpf";
 const config = new pulumi.Config();
 const connection = config.requireObject<ebpf.ConnectionArgs>("connection");
 const host = new ebpf.Host("edge", { connection, ...config.getObject<object>("host") });
-export const { features, agent, restoresAtBoot } = host;
+export const { features, agent, restoresAtBoot, coversNewInterfaces } = host;
 ${
   filter
     ? `const filter = new ebpf.Program("filter", { connection: host.connection, source: config.require("source") });
@@ -38,11 +38,12 @@ describe("Given a bare machine and an ebpf.Host", function () {
   let project: PulumiProject;
   const sysctl = "net.ipv4.ip_forward"; // of the host's own network namespace
   const serviceUser = { name: "ebpf", authorizedKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA operator"] };
+  const wishes = { sysctls: { [sysctl]: 1 }, serviceUser, coverNewInterfaces: true };
 
   before(async () => {
     lab = await Lab.create({ hosts: [{ node: false }] });
     project = await PulumiProject.create({ program: program() });
-    configure({ sysctls: { [sysctl]: 1 }, serviceUser });
+    configure(wishes);
   });
 
   after(async () => {
@@ -87,15 +88,16 @@ describe("Given a bare machine and an ebpf.Host", function () {
 
   it("when brought up, then the agent is where every resource looks for it, and a program runs by it", async () => {
     await project.up();
-    const { agent, features, restoresAtBoot } = await project.outputs<{
+    const { agent, features, restoresAtBoot, coversNewInterfaces } = await project.outputs<{
       agent: { digest: string; path: string };
       features: { kernel: string };
       restoresAtBoot: boolean;
+      coversNewInterfaces: boolean;
     }>();
     assert.equal(features.kernel, await shell("uname -r"));
     assert.equal(await shell("ls -A /var/lib/pulumi-ebpf/agent"), agent.digest);
     assert.equal(agent.path, `/var/lib/pulumi-ebpf/agent/${agent.digest}`);
-    assert.equal(restoresAtBoot, false);
+    assert.deepEqual([restoresAtBoot, coversNewInterfaces], [false, false]);
     assert.equal(await shell("ls -A ~deploy | grep pulumi-ebpf || true"), "", "the upload is gone");
     assert.notEqual(await programOnEth0(lab.host()), undefined);
     assert.equal(await shell(`sysctl -n ${sysctl}`), "1");
@@ -106,9 +108,18 @@ describe("Given a bare machine and an ebpf.Host", function () {
     assert.equal(code, 0, stdout);
   });
 
-  it("when the host has no systemd, then it says what does not come back at boot", async () => {
+  it("when the host has no systemd, then it says what does not come back at boot, and is not judged", async () => {
     const { stdout, stderr } = await project.preview();
     assert.match(stdout + stderr, /no systemd: nothing comes back at boot.*agent\.js restore/);
+    assert.match(stdout + stderr, /no systemd with udev: interfaces that come later are not judged/);
+  });
+
+  it("when new interfaces are to be covered but nothing restored at boot, then preview refuses it", async () => {
+    configure({ restoreAtBoot: false, coverNewInterfaces: true });
+    const { code, stdout, stderr } = await project.preview({ check: false });
+    assert.notEqual(code, 0);
+    assert.match(stdout + stderr, /coverNewInterfaces: needs restoreAtBoot/);
+    configure(wishes);
   });
 
   it("when the agent is damaged by hand, then the next up repairs it", async () => {

@@ -1,11 +1,15 @@
 /**
- * A real reboot, of a machine with systemd and without Node that ebpf.Host prepared: packets are judged again before
- * anybody runs Pulumi. @pulumi/command's plugin is the stand-in where the real one cannot be downloaded.
+ * A machine with systemd and without Node that ebpf.Host prepared: interfaces that come are judged, and after a real reboot
+ * all packets are, before anybody runs Pulumi. @pulumi/command's plugin is the stand-in where the real one cannot be downloaded.
  */
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
+import { closeAll } from "../../provider/transport/pool";
 import { bpffsOf, filterProgram, programOnEth0 } from "../e2e/filter";
+import type { PolicyStatus } from "../../provider/protocol/policy";
 import { useCommandPlugin } from "../support/command-plugin/index";
+import { ManagedResource } from "../support/managed-resource";
+import { connect } from "../support/network-service";
 import { PulumiProject } from "../support/pulumi";
 import { Flood } from "../support/traffic";
 import { until } from "../support/until";
@@ -32,12 +36,16 @@ describe("Given a virtual machine with systemd and an ebpf.Host", function () {
 const shape = { type: "array", key: "u32", value: "u64", maxEntries: ${largeBytes / 8} } as const;
 new ebpf.Map("large", { connection: host.connection, ...shape });`;
     return filterProgram({ ports: [9001], version, more })
-      .replace("const filter =", 'const host = new ebpf.Host("vm", { connection });\nconst filter =')
+      .replace(
+        "const filter =",
+        'const host = new ebpf.Host("vm", { connection, coverNewInterfaces: true });\nconst filter =',
+      )
       .replace("  connection,", "  connection: host.connection,");
   }
 
   after(async () => {
     project?.dispose();
+    closeAll();
     await vm?.destroy();
   });
 
@@ -81,6 +89,56 @@ new ebpf.Map("large", { connection: host.connection, ...shape });`;
   it("then the memory of maps is charged to the agent's own cgroup, not to the session that made them", async () => {
     await assertOwnCgroupPays();
   });
+
+  it("then its units and rules are as systemd and udev want them", async () => {
+    const units = "/etc/systemd/system/pulumi-ebpf-*";
+    const { stderr } = await vm.host().exec(["sh", "-c", `systemd-analyze verify ${units}`]);
+    assert.equal(stderr, "");
+    await vm.host().exec(["sh", "-c", "udevadm verify /etc/udev/rules.d/*pulumi-ebpf*"]);
+  });
+
+  it("when an interface comes that a policy selects, then it is judged by itself, and nothing is uncovered", async () => {
+    const { connection } = vm.host();
+    const ingress = [{ name: "ssh", ports: [{ protocol: "TCP", port: 22 }] }];
+    await plug("later0", "198.20.0");
+    const later = await ManagedResource.create("NetworkPolicy", "later", {
+      ...{ connection, interfaces: ["later*"], ingress },
+    });
+    assert.equal(await connect(vm.client, "198.20.0.1", 81), "dropped");
+    // a burst, with some that nobody selects
+    const names = ["later1", "other1", "later2", "other2", "later3"];
+    await Promise.all(names.map((name, index) => plug(name, `198.20.${index + 1}`)));
+    for (const name of ["later1", "later2", "later3"]) while ((await judging(name)).length < 2);
+    assert.deepEqual(await judging("other1"), []);
+    for (const address of ["198.20.1.1", "198.20.3.1", "198.20.5.1"]) {
+      assert.equal(await connect(vm.client, address, 81), "dropped");
+      while ((await connect(vm.client, address, 22)) === "dropped");
+    }
+    assert.deepEqual(await later.refresh(), []);
+    const { uncovered, interfaces } = later.state["status"] as PolicyStatus;
+    assert.deepEqual(uncovered, []);
+    assert.deepEqual(
+      interfaces.map(({ name }) => name),
+      ["later0", "later1", "later2", "later3"],
+    );
+    await later.delete();
+    for (const name of ["later0", ...names]) await vm.host().removeInterface(name);
+  });
+
+  /** A veth pair to the client, with .1 here and .2 there. */
+  async function plug(name: string, network: string): Promise<void> {
+    const script = `
+ip link add ${name} type veth peer name ${name} netns client
+ip address add ${network}.1/24 dev ${name} && ip link set ${name} up
+ip -n client address add ${network}.2/24 dev ${name} && ip -n client link set ${name} up`;
+    await vm.host().exec(["sh", "-ec", script]);
+  }
+
+  /** Programs at tc, in both directions. */
+  async function judging(name: string): Promise<unknown[]> {
+    const [{ tc }] = await vm.host().bpftool<[{ tc: unknown[] }]>("net", "show", "dev", name);
+    return tc;
+  }
 
   it("when the machine reboots, then all is back by itself, once its interface is", async () => {
     await vm.reboot();

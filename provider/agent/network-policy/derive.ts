@@ -74,11 +74,11 @@ export interface Derived {
 }
 
 /** Policies that select an interface of that name, in whatever namespace they are for. */
-export function policiesSelecting(host: Host, name: string): string[] {
+export function policiesSelecting(host: Host, names: readonly string[]): string[] {
   return [...holdingsOf(host).policies].flatMap(([id, { netns, interfaces }]) => {
     const namespace = unlessGone(() => readNamespace(canonicalNetns(netns)));
     const selects = interfaces.some((selector) =>
-      namespace === null ? false : matching(selector, namespace).some((one) => one.name === name),
+      namespace === null ? false : matching(selector, namespace).some(({ name }) => names.includes(name)),
     );
     return selects ? [id] : [];
   });

@@ -81,7 +81,7 @@ root() {
   mmdebstrap --quiet --variant=essential --aptopt='Acquire::Languages "none"' \
     --aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --include=openssh-server,bpftool,iproute2,ethtool,kmod,busybox-static,libstdc++6,procps,iputils-ping,sudo,systemd \
+    --include=openssh-server,bpftool,iproute2,ethtool,kmod,nftables,busybox-static,libstdc++6,procps,iputils-ping,sudo,systemd,udev \
     trixie "$root" "deb [signed-by=$keyring] $mirror trixie main"
   ssh-keygen -q -t ed25519 -N '' -C '' -f "$work/id"
   install -D -m 600 "$work/id.pub" "$root/root/.ssh/authorized_keys"

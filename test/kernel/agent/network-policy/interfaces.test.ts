@@ -1,6 +1,8 @@
 /** Which interfaces are judged, where, and by which program, while policies and interfaces come and go. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
 import { interfaceIndex, LinkHandle, queryXdp } from "../../../../provider/bpf";
 import type { RestoreResult } from "../../../../provider/protocol/messages";
 import { bpftool, closesEverything, ip, loadHook } from "../../bpf/support";
@@ -21,6 +23,18 @@ describe("interfaces of network policies", function () {
   const ssh = { name: "ssh", ports: tcp(22) };
   const both = (name: string, wish = {}) =>
     at.policy(name, { interfaces: ["veth*"], ingress: [https], ...wish });
+
+  /** Ids that `agent restore` in a process of its own brought back. */
+  function restored(...args: string[]): string[] {
+    const { stdout, stderr, status } = spawnSync(
+      process.execPath,
+      [agentBundle(at.host.roots), "restore", ...args],
+      { env: agentEnvironment(at.host.roots), encoding: "utf8" },
+    );
+    assert.equal(status, 0, stderr);
+    const results = JSON.parse(stdout) as RestoreResult[];
+    return results.filter((one) => one.restored).map(({ id }) => id);
+  }
 
   it("judges interfaces of the same policies by one program, until they part", async () => {
     await at.apply(both("web"));
@@ -62,21 +76,28 @@ describe("interfaces of network policies", function () {
       [["policy-changed", "veth4"]],
     );
     assert.ok(at.network.enters(80, { pair: 2 }));
-    const restored = spawnSync(
-      process.execPath,
-      [agentBundle(at.host.roots), "restore", "--interface", "veth4"],
-      {
-        env: agentEnvironment(at.host.roots),
-        encoding: "utf8",
-      },
-    );
-    assert.deepEqual(
-      (JSON.parse(restored.stdout) as RestoreResult[]).map(({ id, restored: done }) => [id, done]),
-      [[web.spec.id, true]],
-      restored.stderr,
-    );
+    assert.deepEqual(restored("--interface", "veth4"), [web.spec.id]);
     assert.ok(!at.network.enters(80, { pair: 2 }) && at.network.enters(443, { pair: 2 }));
     assert.deepEqual(await at.agent.drift(web.spec.id), []);
+  });
+
+  it("judges all interfaces that udev has noted since, and takes their notes", async () => {
+    const notes = path.join(at.host.roots.run, "new-interfaces");
+    const web = both("web");
+    const other = at.policy("other", { interfaces: ["veth0"], ingress: [https] }, "demo/other");
+    await at.apply(web);
+    await at.apply(other);
+    assert.deepEqual(restored("--new-interfaces"), [], "nobody noted anything");
+    for (const pair of [2, 3]) at.network.addPair(pair);
+    fs.mkdirSync(notes);
+    // one may be gone again, and one may be nobody's business
+    for (const name of ["veth4", "veth6", "veth8", "eth9"]) fs.writeFileSync(path.join(notes, name), "");
+    assert.deepEqual(restored("--new-interfaces"), [web.spec.id]);
+    assert.deepEqual(fs.readdirSync(notes), []);
+    for (const pair of [2, 3])
+      assert.ok(!at.network.enters(80, { pair }) && at.network.enters(443, { pair }));
+    assert.deepEqual((await at.agent.observe(web.spec.id)).policy!.uncovered, []);
+    assert.deepEqual(restored("--new-interfaces"), []);
   });
 
   it("takes it as no drift that an interface which a glob found is gone, and as drift that a named one is", async () => {
