@@ -3,6 +3,7 @@
  * in the same way have one plane. Looks at interfaces, changes nothing.
  */
 import { EbpfError } from "../../errors";
+import type { NetworkInterface } from "../../bpf";
 import { type AddressSetPart, type PolicyPart } from "../../protocol/policy";
 import { type Spec, digestOf } from "../../protocol/spec";
 import type { Host } from "../host";
@@ -161,8 +162,7 @@ export function deriveWithin(
   for (const one of namespace.interfaces) {
     const chosen = selecting.get(one.name);
     if (chosen === undefined) continue;
-    const parent = namespace.interfaces.find(({ ifindex }) => ifindex === one.vlanParent);
-    if (parent !== undefined && selecting.has(parent.name)) {
+    for (const parent of vlanParents(one, namespace).filter(({ name }) => selecting.has(name))) {
       conflict(
         [parent.name, one.name],
         `frames of VLAN ${one.name} (${chosen.join(", ")}) are judged on its parent ${parent.name} already (${selecting.get(parent.name)!.join(", ")})`,
@@ -201,6 +201,12 @@ export function deriveWithin(
     interfaces: group.interfaces.filter((name) => !unfit.has(name)).sort(),
   }));
   return { planes: planes.filter(({ interfaces }) => interfaces.length > 0), conflicts };
+}
+
+/** Those that see the frames of a VLAN, too: with QinQ there are two. */
+function vlanParents(one: NetworkInterface, namespace: Namespace): NetworkInterface[] {
+  const parent = namespace.interfaces.find(({ ifindex }) => ifindex === one.vlanParent);
+  return parent === undefined ? [] : [parent, ...vlanParents(parent, namespace)];
 }
 
 function differing(property: string, ids: string[], value: (id: string) => string): string | undefined {

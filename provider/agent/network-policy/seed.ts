@@ -6,7 +6,7 @@
  */
 import fs from "node:fs";
 import { MapFlag, type MapHandle, isErrno } from "../../bpf";
-import { parseAddress } from "../../btf";
+import { formatAddress, parseAddress } from "../../btf";
 import { PROTOCOLS } from "../../network-policy/protocols";
 import { systemCode } from "../durable-file";
 import { inNetns } from "../hooks/netns";
@@ -113,6 +113,8 @@ function endOf(text: string): End {
 
 /** Two tuples a line: of the opening packet as it came, and of the answer to it; they differ where addresses are translated. */
 function ofConntrack(self: readonly string[]): OpenConnection[] {
+  // the kernel writes IPv6 addresses out in full
+  const isOwn = ({ address }: End) => self.includes(formatAddress(address));
   return readLines("nf_conntrack").flatMap((line): OpenConnection[] => {
     const protocol = Number(line.trim().split(/\s+/)[3]);
     if (line.includes("[UNREPLIED]") || !TRACKED.includes(protocol)) return [];
@@ -121,15 +123,14 @@ function ofConntrack(self: readonly string[]): OpenConnection[] {
       ([, source, destination, sport, dport]) => ({
         source: { address: addressOf(source!), port: Number(sport) },
         destination: { address: addressOf(destination!), port: Number(dport) },
-        from: source!,
       }),
     );
     const [opening, answer] = tuples;
     if (opening === undefined || answer === undefined) return [];
     const came = { originator: opening.source, responder: opening.destination };
     const left = { originator: answer.destination, responder: answer.source };
-    if (self.includes(opening.from)) return [{ protocol, ...left, hooks: [EGRESS] }];
-    if (self.includes(answer.from)) return [{ protocol, ...came, hooks: [INGRESS] }];
+    if (isOwn(opening.source)) return [{ protocol, ...left, hooks: [EGRESS] }];
+    if (isOwn(answer.source)) return [{ protocol, ...came, hooks: [INGRESS] }];
     const isSame =
       compare(came.originator, left.originator) === 0 && compare(came.responder, left.responder) === 0;
     if (isSame) return [{ protocol, ...came, hooks: [INGRESS, EGRESS] }];

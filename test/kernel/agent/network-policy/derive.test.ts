@@ -19,6 +19,7 @@ const namespace: Namespace = {
     device("eth0", 2),
     device("eth1", 3),
     device("eth0.5", 4, { vlanParent: 2 }),
+    device("qinq", 6, { vlanParent: 4 }),
     device("wg0", 5, { hardwareType: TUNNEL }),
   ],
   defaultRoutes: [2],
@@ -60,16 +61,26 @@ describe("planes that follow from policies", () => {
     assert.deepEqual(names("lo"), ["lo"]);
   });
 
-  it("5: a VLAN and its parent are not both judged, and both policies are named", () => {
-    const { planes, conflicts } = derive({
-      parent: { interfaces: ["eth0", "eth1"], ingress: [] },
-      vlan: { interfaces: ["eth0.5"], ingress: [] },
+  for (const [vlan, parents] of [
+    ["eth0.5", "eth0"],
+    ["qinq", "eth0"],
+    ["qinq", "eth0.5"],
+  ] as const) {
+    it(`53: VLAN ${vlan} and ${parents}, which sees its frames, are not both judged, and both policies are named`, () => {
+      const { planes, conflicts } = derive({
+        parent: { interfaces: [parents, "eth1"], ingress: [] },
+        vlan: { interfaces: [vlan], ingress: [] },
+      });
+      assert.deepEqual(planes, ["eth1: parent"], "what does not contradict is judged");
+      const [[message, ids]] = conflicts as [(typeof conflicts)[0]];
+      assert.ok(
+        message.includes(
+          `frames of VLAN ${vlan} (vlan) are judged on its parent ${parents} already (parent)`,
+        ),
+      );
+      assert.deepEqual([...ids].sort(), ["parent", "vlan"]);
     });
-    assert.deepEqual(planes, ["eth1: parent"], "what does not contradict is judged");
-    const [[message, ids]] = conflicts as [(typeof conflicts)[0]];
-    assert.match(message, /frames of VLAN eth0\.5 \(vlan\) are judged on its parent eth0 already \(parent\)/);
-    assert.deepEqual([...ids].sort(), ["parent", "vlan"]);
-  });
+  }
 
   it("52: policies of an interface agree on established and hook; audit has no say in established", () => {
     const keep: Wish = { interfaces: ["eth0"], ingress: [], established: "keep" };

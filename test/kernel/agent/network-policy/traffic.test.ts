@@ -114,7 +114,7 @@ describe("traffic under network policies", function () {
     await at.end();
   });
 
-  it(`34: ${CONNECTIONS} connections of each direction outlive the first enforcement, whoever speaks first`, async () => {
+  it(`34, 54: ${CONNECTIONS} connections of each direction outlive the first enforcement, whoever speaks first`, async () => {
     const own = near(server, 7000);
     const other = far(server, 7001);
     for (const one of [own, other]) assert.equal(await one.says(), "ready");
