@@ -29,8 +29,8 @@ class Following {
   private readonly child: ChildProcess;
   private readonly ended: Promise<number | null>;
 
-  constructor([file, ...args]: string[]) {
-    this.child = spawn(file!, args, { stdio: ["ignore", "pipe", "pipe"] });
+  constructor([file, ...args]: string[], env = process.env) {
+    this.child = spawn(file!, args, { stdio: ["ignore", "pipe", "pipe"], env });
     this.child.stdout!.setEncoding("utf8").on("data", (text: string) => (this.stdout += text));
     this.child.stderr!.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
     this.ended = new Promise((done) => this.child.once("close", done));
@@ -66,7 +66,7 @@ describe("Given the command and a host with a network policy", function () {
   const directory = mkdtempSync(join(tmpdir(), temporaryPrefix));
 
   before(async () => {
-    lab = await Lab.create();
+    lab = await Lab.create({ hosts: [{}, {}] });
     host = lab.host();
     service = await NetworkService.start(host, { tcp: [443, 8443] });
     policy = await ManagedResource.create("NetworkPolicy", "web", {
@@ -252,6 +252,35 @@ describe("Given the command and a host with a network policy", function () {
       while ((await host.exec(agents, { check: false })).stdout !== "");
       const again = await follow();
       assert.equal(await again.end("SIGINT"), 0);
+    });
+
+    it("events of several hosts come together, named, and end together when one is lost", async () => {
+      const [one, other] = [lab.host(0), lab.host(1)];
+      const second = await ManagedResource.create("NetworkPolicy", "db", {
+        ...{ connection: other.connection, interfaces: ["eth0"], sampleRate: 1, ingress: [ssh] },
+      });
+      const aliases = { web: one, db: other };
+      const config = Object.entries(aliases).map(
+        ([name, { connection, identityFile, knownHostsFile }]) =>
+          `Host ${name}\n  HostName ${connection.host}\n  User root\n` +
+          `  IdentityFile ${identityFile}\n  UserKnownHostsFile ${knownHostsFile}\n`,
+      );
+      const file = join(directory, "ssh_config");
+      writeFileSync(file, config.join(""));
+      const words = [process.execPath, command, "policy", "events", ...Object.keys(aliases), "--json"];
+      const following = new Following(words, { ...process.env, PULUMI_EBPF_SSH_CONFIG: file });
+      for (const name of Object.keys(aliases))
+        await following.until(({ stderr }) => stderr.includes(`${name}: every packet of eth0`));
+      for (const { address } of [one, other]) await connect(lab.client, address, 8443);
+      const denied = ({ events }: Following) =>
+        events.filter(({ verdict }) => verdict === "deny") as (EventFacts & { host: string })[];
+      await following.until((said) => new Set(denied(said).map(({ host: name }) => name)).size === 2);
+      for (const { host: name, packet } of denied(following))
+        assert.equal(packet!.destination, aliases[name as keyof typeof aliases].address);
+      await other.dropSessions();
+      assert.equal(await following.end(), 1);
+      assert.match(following.stderr, /db.*the connection was lost/);
+      await second.delete();
     });
 
     it("events of hosts that sample nothing, and options that make no sense, are refused", async () => {
