@@ -118,7 +118,7 @@ export function intentPath(roots: Roots, id: string): string {
   return path.join(intentDirectory(roots), `${pathPart(id)}.json`);
 }
 
-/** Where udev notes interfaces that have come (provider/transport/new-interfaces.ts). */
+/** Where udev notes interfaces that have come (provider/transport/host-units.ts). */
 export function newInterfacesDirectory(roots: Roots): string {
   return path.join(roots.run, "new-interfaces");
 }
