@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { run } from "./command.js";
-import type { TestClient, TestHost } from "./host.js";
+import type { TestClient } from "./host.js";
 
 const GREETING = "hello";
 
@@ -29,17 +29,19 @@ process.stdin.resume().on("end", () => process.exit());
 export interface Ports {
   tcp?: readonly number[];
   udp?: readonly number[];
+  /** Path of Node on the host. Default: this machine's. */
+  node?: string;
 }
 
 export class NetworkService {
   private constructor(private readonly child: ChildProcess) {}
 
   /** Resolves when all ports are open, IPv4 and IPv6. */
-  static async start(host: TestHost, { tcp = [], udp = [] }: Ports): Promise<NetworkService> {
-    const [program, ...words] = host.command([
-      ...[process.execPath, "-e", SERVER],
-      JSON.stringify({ tcp, udp }),
-    ]);
+  static async start(
+    host: Pick<TestClient, "command">,
+    { tcp = [], udp = [], node = process.execPath }: Ports,
+  ): Promise<NetworkService> {
+    const [program, ...words] = host.command([node, "-e", SERVER, JSON.stringify({ tcp, udp })]);
     const child = spawn(program!, words, { stdio: ["pipe", "pipe", "inherit"] });
     await new Promise<void>((done, fail) => {
       child
