@@ -54,6 +54,7 @@ export {
   interfaceAddresses,
   networkInterfaces,
   type NetworkInterface,
+  routeInterface,
 } from "./rtnetlink";
 export { attachTracepoint, openTracepoint, tracepointId } from "./tracepoint";
 

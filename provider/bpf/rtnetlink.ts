@@ -1,4 +1,4 @@
-/** Interfaces, addresses and default routes of the network namespace this process is in, by rtnetlink dumps. */
+/** Interfaces, addresses and routes of the network namespace this process is in, as rtnetlink tells them. */
 import { readSync, writeSync } from "node:fs";
 import { EbpfError } from "../errors";
 import { Descriptor } from "./descriptor";
@@ -12,7 +12,9 @@ const NETLINK_ROUTE = 0;
 const RTM_GETLINK = 18;
 const RTM_GETADDR = 22;
 const RTM_GETROUTE = 26;
-const NLM_F_REQUEST_DUMP = 0x301;
+const NLM_F_REQUEST = 1;
+const NLM_F_MULTI = 2;
+const NLM_F_DUMP = 0x300;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NLA_TYPE_MASK = 0x3fff;
@@ -23,7 +25,9 @@ const MESSAGE_BYTES = 65_536;
 const IFLA = { ifname: 3, link: 5, linkinfo: 18, linkNetnsid: 37 } as const;
 const IFLA_INFO_KIND = 1;
 const IFA = { address: 1, local: 2 } as const;
-const RTA = { oif: 4, multipath: 9 } as const;
+const RTA = { dst: 1, src: 2, oif: 4, multipath: 9 } as const;
+const AF_INET = 2;
+const AF_INET6 = 10;
 const RTN_UNICAST = 1;
 
 /** uapi/linux/if_arp.h */
@@ -73,6 +77,34 @@ export function defaultRouteInterfaces(): number[] {
   return [...new Set(found)];
 }
 
+/**
+ * ifindex of the interface by which a packet with these addresses (4 bytes, or 16 of IPv6) would leave; `undefined`: the
+ * kernel has no way for it.
+ */
+export function routeInterface(source: Buffer, destination: Buffer): number | undefined {
+  const body = Buffer.alloc(12);
+  body.writeUInt8(destination.length === 4 ? AF_INET : AF_INET6, 0);
+  body.writeUInt8(8 * destination.length, 1);
+  body.writeUInt8(8 * source.length, 2);
+  const request = Buffer.concat([body, attribute(RTA.dst, destination), attribute(RTA.src, source)]);
+  try {
+    const [found] = ask(RTM_GETROUTE, 0, request, body.length, (_answer, attributes) => [
+      attributes.get(RTA.oif)?.readUInt32LE(),
+    ]);
+    return found;
+  } catch (error) {
+    if (EbpfError.is(error, "libbpf") && error.details.function === "netlink") return undefined;
+    throw error;
+  }
+}
+
+function attribute(type: number, value: Buffer): Buffer {
+  const head = Buffer.alloc(4);
+  head.writeUInt16LE(4 + value.length, 0);
+  head.writeUInt16LE(type, 2);
+  return Buffer.concat([head, value]);
+}
+
 /** struct rtnexthop: length, flags, hops, ifindex. */
 function nextHops(bytes: Buffer = Buffer.alloc(0)): number[] {
   const found: number[] = [];
@@ -84,16 +116,23 @@ function nextHops(bytes: Buffer = Buffer.alloc(0)): number[] {
 
 type Attributes = Map<number, Buffer>;
 
-function dump<T>(type: number, bodyBytes: number, read: (body: Buffer, attributes: Attributes) => T[]): T[] {
+type Read<T> = (body: Buffer, attributes: Attributes) => T[];
+
+function dump<T>(type: number, bodyBytes: number, read: Read<T>): T[] {
+  return ask(type, NLM_F_DUMP, Buffer.alloc(16), bodyBytes, read);
+}
+
+/** `bodyBytes`: what each answer has before its attributes. */
+function ask<T>(type: number, flags: number, body: Buffer, bodyBytes: number, read: Read<T>): T[] {
   const doing = `ask rtnetlink (message ${type})`;
   const fd = checkCode("socket", libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE), doing);
   const socket = new Descriptor(fd, "netlink socket");
   try {
-    const request = Buffer.alloc(HEADER_BYTES + 16);
-    request.writeUInt32LE(request.length, 0);
-    request.writeUInt16LE(type, 4);
-    request.writeUInt16LE(NLM_F_REQUEST_DUMP, 6);
-    writeSync(socket.fd, request);
+    const header = Buffer.alloc(HEADER_BYTES);
+    header.writeUInt32LE(header.length + body.length, 0);
+    header.writeUInt16LE(type, 4);
+    header.writeUInt16LE(NLM_F_REQUEST | flags, 6);
+    writeSync(socket.fd, Buffer.concat([header, body]));
     const results: T[] = [];
     for (;;) {
       const message = Buffer.alloc(MESSAGE_BYTES);
@@ -102,8 +141,9 @@ function dump<T>(type: number, bodyBytes: number, read: (body: Buffer, attribute
         const kind = message.readUInt16LE(at + 4);
         if (kind === NLMSG_DONE) return results;
         if (kind === NLMSG_ERROR) throw refused(doing, -message.readInt32LE(at + HEADER_BYTES));
-        const body = message.subarray(at + HEADER_BYTES, at + message.readUInt32LE(at));
-        results.push(...read(body, attributesOf(body.subarray(bodyBytes))));
+        const answer = message.subarray(at + HEADER_BYTES, at + message.readUInt32LE(at));
+        results.push(...read(answer, attributesOf(answer.subarray(bodyBytes))));
+        if ((message.readUInt16LE(at + 6) & NLM_F_MULTI) === 0) return results;
       }
     }
   } finally {

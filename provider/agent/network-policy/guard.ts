@@ -6,7 +6,7 @@
  * Owns: which packets are tried, and what a refusal says. Does not own: whether a change waits to be confirmed.
  */
 import fs from "node:fs";
-import { spawnSync } from "node:child_process";
+import { networkInterfaces, routeInterface } from "../../bpf";
 import { formatAddress, parseAddress } from "../../btf";
 import { EbpfError } from "../../errors";
 import type { AppliedPolicy } from "../../network-policy/applied";
@@ -296,21 +296,14 @@ function isOnTheWay(wish: WishedPlane, flow: SshFlow): boolean {
 /** By the host's routes; in doubt it does. */
 function leadsThrough({ netns, interfaces }: WishedPlane, { peer, local }: SshFlow): boolean {
   if (netns !== undefined) return true;
-  const { stdout } = spawnSync("ip", ["-j", "route", "get", peer.address, "from", local.address], {
-    encoding: "utf8",
-  });
-  const device = deviceOf(stdout);
+  const [source, destination] = [local, peer].map(({ address }) =>
+    parseAddress(address, address.includes(":") ? 16 : 4),
+  );
+  const ifindex = routeInterface(source!, destination!);
+  const device = networkInterfaces().find((one) => one.ifindex === ifindex);
   if (device === undefined) return true;
-  const used = withLower(device);
+  const used = withLower(device.name);
   return interfaces.some((name) => used.has(name));
-}
-
-function deviceOf(json: string | null): string | undefined {
-  try {
-    return (JSON.parse(json ?? "") as { dev?: string }[])[0]?.dev;
-  } catch {
-    return undefined; // no `ip`, or no route: nobody knows
-  }
 }
 
 /** An interface and what it stands on: the parent of a VLAN, members of a bond or a bridge. */
