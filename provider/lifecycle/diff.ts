@@ -1,7 +1,7 @@
 /** What differs between a state and new inputs, per property path. No I/O. */
 import { type CommonInputs, HOSTLESS_INPUTS, type ResourceDefinition } from "../resources/resource";
 import { withDefaults } from "./defaults";
-import { alikeHeld } from "./held";
+import { alikeHeld, otherHeld } from "./held";
 import { propertyPath } from "./unknowns";
 
 /** As the engine's PropertyDiff kinds. */
@@ -50,10 +50,20 @@ export function diffInputs(
   return { changes: Object.keys(paths).length > 0, replaces, paths };
 }
 
-/** Whether all that differs is nothing to the host, as the way to it: then it needs not be asked. */
-export function isHostlessOnly(diff: Diff): boolean {
+/**
+ * Whom an update concerns: the host, nobody, or the state alone, since all that differs is nothing to the host, as the
+ * way to it. What differs in a hundred thousand rules is not looked for.
+ */
+export function concernOf(
+  definition: ResourceDefinition,
+  outputs: Record<string, unknown>,
+  news: Record<string, unknown>,
+): "host" | "state" | "nobody" {
+  if (otherHeld(definition, outputs, news)) return "host";
+  const { changes, paths } = diffInputs(definition, outputs, news);
+  if (!changes) return "nobody";
   const hostless = (property: string) => HOSTLESS_INPUTS.some((name) => within(property, name));
-  return diff.changes && Object.keys(diff.paths).every(hostless);
+  return Object.keys(paths).every(hostless) ? "state" : "host";
 }
 
 function settle(

@@ -21,6 +21,14 @@ export function alikeHeld({ held = {} }: ResourceDefinition, one: Properties, ot
   });
 }
 
+/** Whether some held input is known to be another, which the digests of its lines tell. */
+export function otherHeld({ held = {} }: ResourceDefinition, one: Properties, other: Properties): boolean {
+  return Object.values(held).some(({ content }) => {
+    const [a, b] = [one, other].map((inputs) => content(inputs as unknown as CommonInputs)?.manifest);
+    return a !== undefined && b !== undefined && a !== b;
+  });
+}
+
 /** `applied` as the Record has it, `known` as the state has it: the state's are taken where they are the same. */
 export async function withHeld(
   definition: ResourceDefinition,

@@ -20,7 +20,7 @@ import { reportChanges } from "./changes";
 import { checkInputs } from "./check";
 import { type Settings, withCredentials, withoutCredentials } from "./credentials";
 import { describe, forgotten, isUnreachable, withWaysOut } from "./describe";
-import { type Diff, diffInputs, isHostlessOnly } from "./diff";
+import { type Diff, concernOf, diffInputs } from "./diff";
 import { leadsTo, parseId } from "./lookup";
 import { FleetLifecycle, isFleet } from "./fleet";
 import { createNameGuard } from "./name-guard";
@@ -222,7 +222,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       reportChanges(definition, olds, news, call);
       if (isFleet(news)) return fleets.preview(definition, olds, news, asksHosts, call);
       const state = olds === undefined ? undefined : stateOf(kind, id ?? "", olds);
-      if (olds !== undefined && isHostlessOnly(diffInputs(definition, olds, news)))
+      if (olds !== undefined && concernOf(definition, olds, news) === "state")
         return { ...withoutHostless(olds), ...news };
       const tools = { openSources, ...(asksHosts ? { planner } : {}), reach, call };
       return previewOutputs(tools, definition, state?.incarnation, news);
@@ -244,11 +244,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         return fleets.update(definition, id, olds, news, call);
       }
       const state = stateOf(kind, id, olds);
-      const difference = diffInputs(definition, olds, news);
-      if (isHostlessOnly(difference)) return { ...withoutHostless(olds), ...news };
+      const concern = concernOf(definition, olds, news);
+      if (concern === "state") return { ...withoutHostless(olds), ...news };
       const checked = news as unknown as CommonInputs;
       // nothing to change: the engine asks for outputs in the present form, the kernel is only looked at
-      const found = difference.changes ? null : await observe(tools, definition, checked, state);
+      const found = concern === "nobody" ? await observe(tools, definition, checked, state) : null;
       if (found !== null) return found.outputs;
       applying = true;
       return apply(tools, definition, id, checked, state.incarnation);
