@@ -48,19 +48,40 @@ export class NetworkChunk {
   /** First and last address of each network of a family, or of those that reach into `within`. */
   networks(words: Words, within?: Ranges): Ranges {
     const { words: content, ipv4, ipv6 } = this;
-    const total = this.count(words);
     const from = words === 1 ? 0 : ipv4;
-    const prefixes = new Uint8Array(content.buffer, content.byteOffset + 4 * (ipv4 + 4 * ipv6));
+    const prefixes = new Uint8Array(content.buffer, content.byteOffset + 4 * (ipv4 + 4 * ipv6) + from);
+    const chosen = within === undefined ? undefined : this.near(words, within, prefixes);
+    const total = chosen === undefined ? this.count(words) : chosen.length;
     const [first, last] = [new Uint32Array(total * words), new Uint32Array(total * words)];
     let count = 0;
     for (let i = 0; i < total; i++) {
+      const network = chosen === undefined ? i : chosen[i]!;
       for (let word = 0; word < words; word++)
-        first[count * words + word] = content[from + i * words + word]!;
-      const prefix = prefixes[(words === 1 ? 0 : ipv4) + i]!;
-      lastOf(first, count * words, prefix, last, count * words, words);
+        first[count * words + word] = content[from + network * words + word]!;
+      lastOf(first, count * words, prefixes[network]!, last, count * words, words);
       if (within === undefined || overlaps(within, first, last, count)) count++;
     }
     return { words, count, first, last };
+  }
+
+  /** Networks that may reach into `within`, by the first words of their addresses: of a million a few. */
+  private near(words: Words, within: Ranges, prefixes: Uint8Array): number[] {
+    const content = this.words;
+    const from = words === 1 ? 0 : this.ipv4;
+    const total = this.count(words);
+    const { first, last, count } = within;
+    const chosen: number[] = [];
+    for (let i = 0; i < total; i++) {
+      const low = content[from + i * words]!;
+      let [at, end] = [0, count];
+      while (at < end) {
+        const middle = (at + end) >> 1;
+        if (last[middle * words]! < low) at = middle + 1;
+        else end = middle;
+      }
+      if (at < count && first[at * words]! <= low + rest(prefixes[i]!)) chosen.push(i);
+    }
+    return chosen;
   }
 }
 
@@ -124,7 +145,7 @@ export function parseChunk(blob: string, text: Uint8Array): NetworkChunk {
 
 /** From the first word of a network to that of its last address. */
 function rest(prefix: number): number {
-  return prefix >= 32 ? 0 : 2 ** (32 - prefix) - 1;
+  return prefix >= 32 ? 0 : 0xffffffff >>> prefix;
 }
 
 /** What a set holds in one family, or of that what lies within. */

@@ -33,17 +33,13 @@ export class Cells {
     readonly count: number,
   ) {}
 
-  /** A copy of `count` cells. */
-  copy(cell: number, count = 1): Uint32Array {
-    const words = new Uint32Array(count * CELL_WORDS);
-    for (let at = cell, end = cell + count; at < end;) {
-      const until = Math.min(end, (Math.floor(at / PAGE_CELLS) + 1) * PAGE_CELLS);
-      const from = offsetOf(at);
-      const page = this.pages[at >>> PAGE_SHIFT]!.words;
-      words.set(page.subarray(from, from + (until - at) * CELL_WORDS), (at - cell) * CELL_WORDS);
-      at = until;
-    }
-    return words;
+  /** The words of a cell, and of as many after it as its page has, up to `count`. */
+  at(cell: number, count: number): Uint32Array {
+    const from = offsetOf(cell);
+    return this.pages[cell >>> PAGE_SHIFT]!.words.subarray(
+      from,
+      Math.min(PAGE_WORDS, from + count * CELL_WORDS),
+    );
   }
 
   /** Numbers of the cells that differ from those of an earlier generation, or that it did not have; ascending. */
@@ -66,7 +62,10 @@ export class Cells {
 
   /** All words in one array. */
   flat(): Uint32Array {
-    return this.copy(0, this.count);
+    const words = new Uint32Array(this.count * CELL_WORDS);
+    for (let cell = 0; cell < this.count; cell += PAGE_CELLS)
+      words.set(this.at(cell, this.count - cell), cell * CELL_WORDS);
+    return words;
   }
 }
 

@@ -148,7 +148,7 @@ export function lastOf(
 ): void {
   for (let word = 0; word < words; word++) {
     const free = Math.max(0, Math.min(32, 32 * (word + 1) - prefix));
-    last[to + word] = free === 32 ? 0xffffffff : first[from + word]! | (2 ** free - 1);
+    last[to + word] = free === 0 ? first[from + word]! : first[from + word]! | (0xffffffff >>> (32 - free));
   }
 }
 

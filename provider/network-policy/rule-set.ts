@@ -183,7 +183,8 @@ export class RuleSet {
   /** Whether the peers of some rule have a set. */
   names(set: number): boolean {
     for (let peers = 0; peers < this.peers.count; peers++) {
-      if (this.peers.has(peers) && setsOf(this.peers.at(peers)).includes(set)) return true;
+      if (!this.peers.has(peers) || this.peers.wordOf(peers, 0) === 0) continue;
+      if (setsOf(this.peers.at(peers)).includes(set)) return true;
     }
     return false;
   }
@@ -433,21 +434,18 @@ export class RuleSet {
     }
     const isStale = new Uint8Array(this.classes.count);
     for (const number of stale) isStale[number] = 1;
+    const { rowOf, layers } = this;
     for (let number = 0; number < this.classes.count; number++) {
       if (!this.classes.has(number)) continue;
-      let changed = all || isStale[number] === 1;
-      const roots = LAYERS.map((layer) => {
-        const row = this.rowOf[layer][number]! - FIRST_ROW;
-        if (row < 0) return 0;
-        changed ||= this.layers[layer].wasBuilt(row);
-        return this.layers[layer].roots[row]!;
-      });
-      if (!changed) continue;
+      const narrow = rowOf.narrow[number]! - FIRST_ROW;
+      const wide = rowOf.wide[number]! - FIRST_ROW;
+      const rebuilt =
+        (narrow >= 0 && layers.narrow.wasBuilt(narrow)) || (wide >= 0 && layers.wide.wasBuilt(wide));
+      if (!all && !rebuilt && isStale[number] === 0) continue;
       const at = number * RECORD_WORDS;
-      const row = this.rowOf.narrow[number]! - FIRST_ROW;
-      space.setWord(records.cell, at + RECORD.narrow, roots[0]!);
-      space.setWord(records.cell, at + RECORD.service, row < 0 ? 0 : this.layers.narrow.services[row]!);
-      space.setWord(records.cell, at + RECORD.wide, roots[1]!);
+      space.setWord(records.cell, at + RECORD.narrow, narrow < 0 ? 0 : layers.narrow.roots[narrow]!);
+      space.setWord(records.cell, at + RECORD.service, narrow < 0 ? 0 : layers.narrow.services[narrow]!);
+      space.setWord(records.cell, at + RECORD.wide, wide < 0 ? 0 : layers.wide.roots[wide]!);
       space.setWord(records.cell, at + RECORD.only, this.only[number]!);
     }
   }

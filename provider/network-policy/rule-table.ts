@@ -141,6 +141,7 @@ export class RuleTable {
 
   /** Puts added rules in their places and labels them. */
   arrange(policies: readonly (PolicyName | undefined)[]): void {
+    if (this.added.length === 0 && this.retired.size === 0) return;
     const kept = this.order.filter((slot) => this.set[slot] !== FREE);
     const compare = (a: number, b: number) =>
       this.deny[b]! - this.deny[a]! ||

@@ -7,6 +7,7 @@
  * is zero while it is being filled.
  */
 import { MapCreateFlag, MapHandle } from "../../bpf";
+import { PAGE_CELLS } from "../../network-policy/cell-space";
 import { CELL_WORDS, counterIndexes, HEADER } from "../../network-policy/cells";
 import type { Cells, CompiledUnion } from "../../network-policy/union";
 import { unlessMissing } from "../reconcile/actual";
@@ -196,7 +197,7 @@ export async function fillGeneration(
   const lacking = cellsLacking(numberIn(generations, action.slot), change);
   inner.update(key(0), Buffer.alloc(CELL_BYTES));
   await writeCells(inner, union.cells, lacking, report);
-  inner.update(key(0), bytesOf(union.cells, 0, 1));
+  inner.update(key(0), bytesOf(union.cells.at(0, 1)));
 }
 
 /** Cells of `union` that a slot with that generation lacks; `undefined`: all of them. */
@@ -239,16 +240,29 @@ async function writeCells(
   chosen: readonly number[] | undefined,
   report: Report,
 ): Promise<void> {
-  const cells = chosen?.filter((cell) => cell > 0 && cell < from.count);
-  const total = cells?.length ?? from.count;
-  await inBatches(total, "write cells of a network policy", report, (first, count) => {
-    const keys = Uint32Array.from({ length: count }, (_, index) => cells?.[first + index] ?? first + index);
-    const values =
-      cells === undefined
-        ? bytesOf(from, first, count)
-        : Buffer.concat(Array.from(keys, (cell) => bytesOf(from, cell, 1)));
-    inner.updateBatch(Buffer.from(keys.buffer), values, count);
+  const doing = "write cells of a network policy";
+  if (chosen === undefined) {
+    return inBatches(from.count, doing, report, (first, count) => writeRun(inner, from, first, count));
+  }
+  const cells = chosen.filter((cell) => cell > 0 && cell < from.count);
+  await inBatches(cells.length, doing, report, (first, count) => {
+    const keys = Uint32Array.from(cells.slice(first, first + count));
+    const values = Buffer.allocUnsafe(count * CELL_BYTES);
+    keys.forEach((cell, index) => values.set(bytesOf(from.at(cell, 1)), index * CELL_BYTES));
+    inner.updateBatch(bytesOf(keys), values, count);
   });
+}
+
+/** `count` cells from `first` on, as they lie in their pages: a hundred thousand are not copied before. */
+export function writeRun(inner: MapHandle, from: Cells, first: number, count: number): void {
+  const keys = new Uint32Array(PAGE_CELLS);
+  for (let cell = first, end = first + count; cell < end;) {
+    const words = from.at(cell, end - cell);
+    const some = words.length / CELL_WORDS;
+    for (let index = 0; index < some; index++) keys[index] = cell + index;
+    inner.updateBatch(bytesOf(keys.subarray(0, some)), bytesOf(words), some);
+    cell += some;
+  }
 }
 
 async function zeroCounters(
@@ -268,9 +282,8 @@ async function zeroCounters(
   });
 }
 
-export function bytesOf(cells: Cells, first: number, count: number): Buffer {
-  const words = cells.copy(first, count);
-  return Buffer.from(words.buffer, words.byteOffset, words.byteLength);
+function bytesOf({ buffer, byteOffset, byteLength }: Uint32Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 function key(value: number): Buffer {

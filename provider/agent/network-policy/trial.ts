@@ -10,7 +10,7 @@ import { type Evaluator, prepare } from "../../network-policy/evaluate";
 import type { Packet, Tracked, Verdict } from "../../network-policy/packet";
 import type { CompiledUnion } from "../../network-policy/union";
 import type { Host } from "../host";
-import { bytesOf, createInner } from "./generation";
+import { createInner, writeRun } from "./generation";
 import { type Rehearsal, rehearse } from "./rehearsal";
 
 export interface Tried extends Verdict {
@@ -109,16 +109,10 @@ function disagreement(
 function cellsOf({ cells }: CompiledUnion): MapHandle {
   const map = createInner(cells.count);
   try {
-    for (let first = 0; first < cells.count; first += BATCH) {
-      const count = Math.min(BATCH, cells.count - first);
-      const keys = Uint32Array.from({ length: count }, (_, index) => first + index);
-      map.updateBatch(Buffer.from(keys.buffer), bytesOf(cells, first, count), count);
-    }
+    writeRun(map, cells, 0, cells.count);
     return map;
   } catch (error) {
     map.close();
     throw error;
   }
 }
-
-const BATCH = 65_536;
