@@ -4,7 +4,7 @@
 // slow for every day (EBPF_TEST_ALL=1).
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { setUp } from "./setup.mjs";
@@ -24,6 +24,9 @@ const phases = {
   "e2e/languages": [15, 60],
   vm: [60, 60],
 };
+
+/** Phases whose files run two at once where two processors are: a step of the engine keeps one busy. */
+const parallel = availableParallelism() > 1 ? ["e2e", "e2e/plugin"] : [];
 
 async function main() {
   const { values, positionals } = parseArgs({
@@ -86,6 +89,7 @@ function mocha(phase, grep, minutes, env) {
     join(root, "node_modules/mocha/bin/mocha.js"),
     ...["--require", "tsx/cjs"],
     ...(phase === "unit" ? [] : ["--require", "./test/support/residue.ts"]),
+    ...(parallel.includes(phase) ? ["--parallel", "--jobs", "2"] : []),
     ...["--reporter", "./test/support/reporter.ts"],
     ...(grep === undefined ? [] : ["--grep", grep]),
     `test/${phase}/${split ? "" : "**/"}*.test.ts`,

@@ -1,10 +1,11 @@
 /**
  * Mocha root hooks: whatever a test leaves on this machine fails the run, by name. Load with
- * `--require ./test/support/residue.ts`; checked after every top-level suite.
+ * `--require ./test/support/residue.ts`; checked after every top-level suite, and at the end.
  *
  * Looks at network namespaces, interfaces, qdiscs, cgroups, mounts, temporary directories, processes, and BPF
- * programs, maps and links. What carries this run's own lab id always counts; the rest cannot be told from another
- * run's on the same machine, so it counts only while no other run is under way.
+ * programs, maps and links. Labs and processes of this process's own always count; the rest cannot be told from what
+ * another run on the same machine has, so it counts only while no other is under way. Of files that run at once
+ * (`--parallel`) each worker looks for its own, and the process that started them for the rest, at the end.
  * Owns: finding residue; removing what a killed run left. Does not own: cleaning up after tests that live.
  */
 import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
@@ -20,7 +21,7 @@ const graceSeconds = 5;
 /** iproute2 mounts it on itself at its first `ip netns add` after a boot (ip/ipnetns.c), and leaves it so. */
 const namespaceDirectory = "/run/netns";
 
-/** In the environment of every process that the tests start. */
+/** In the environment of every process that the tests of this process start. */
 const marker = "PULUMI_EBPF_TEST_RUN";
 const registration = `/run/pulumi-ebpf-test.${process.pid}`;
 
@@ -96,7 +97,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
-let before: Set<string>;
+/** In a worker nothing: it looks for what is its own alone. */
+let before = new Set<string>();
+
+function isOwn(line: string): boolean {
+  return line.includes(ownPrefix) || line.startsWith("process ");
+}
 
 async function assertClean(): Promise<void> {
   const deadline = Date.now() + graceSeconds * 1000;
@@ -104,7 +110,7 @@ async function assertClean(): Promise<void> {
   for (let looks = 1; candidates === undefined || candidates.length > 0; looks++) {
     const now = await inventory();
     const alone = otherRuns().length === 0;
-    const fresh = [...now].filter((line) => !before.has(line) && (alone || line.includes(ownPrefix)));
+    const fresh = [...now].filter((line) => !before.has(line) && (alone || isOwn(line)));
     // bpftool loads a program to list programs: only what stays from look to look is residue
     candidates = candidates === undefined ? fresh : candidates.filter((line) => fresh.includes(line));
     // a single look may outlast the grace on a busy machine
@@ -135,12 +141,15 @@ async function sweepDeadRuns(): Promise<void> {
   }
 }
 
+export async function mochaGlobalSetup(): Promise<void> {
+  await sweepDeadRuns();
+  writeFileSync(registration, "");
+  before = await inventory();
+}
+
 export const mochaHooks = {
-  async beforeAll(this: Mocha.Context): Promise<void> {
-    await sweepDeadRuns();
-    writeFileSync(registration, "");
+  beforeAll(this: Mocha.Context): void {
     process.env[marker] = String(process.pid);
-    before = await inventory();
     for (const suite of this.test?.parent?.suites ?? []) {
       suite.afterAll("leaves nothing behind", async function () {
         this.timeout((graceSeconds + 30) * 1000);
@@ -148,7 +157,9 @@ export const mochaHooks = {
       });
     }
   },
-  afterAll(): void {
-    rmSync(registration, { force: true });
-  },
 };
+
+export async function mochaGlobalTeardown(): Promise<void> {
+  rmSync(registration, { force: true });
+  await assertClean();
+}
