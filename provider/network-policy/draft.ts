@@ -7,7 +7,7 @@ import { CELL_WORDS, FLAG, FORMAT, HEADER } from "./cells";
 import { CellSpace } from "./cell-space";
 import { parseRules, peersOf } from "./rule-text";
 import { RuleSet, type Update } from "./rule-set";
-import { RuleTable } from "./rule-table";
+import { type RuleFields, RuleTable } from "./rule-table";
 import { serviceRanges } from "./services";
 import type { Ranges, Words } from "./ranges";
 import type { UnionInput, UnionOptions, UnionPolicy } from "./union";
@@ -182,8 +182,9 @@ export class Draft {
       const rules = this.own(set);
       parseRules(this.options.read(chunk.blob)).forEach((rule, i) => {
         const deny = rule.action === "deny" ? 1 : 0;
-        const key = ruleKey(policyNumber, direction, deny, rule.name);
-        const slot = gone.get(key);
+        // of a hundred thousand rules from nothing no names are put together
+        const key = gone.size === 0 ? undefined : ruleKey(policyNumber, direction, deny, rule.name);
+        const slot = key === undefined ? undefined : gone.get(key);
         const peers = peersOf(rule, (name, at) => {
           const known = name === undefined ? numbers.get(SELF) : numbers.get(policy.sets[name] ?? "");
           if (known === undefined) this.unknownSet(chunk, i, at, name!);
@@ -192,7 +193,7 @@ export class Draft {
         const services = rule.ports === undefined ? undefined : serviceRanges(rule.ports);
         let instead = 0;
         if (slot !== undefined) {
-          gone.delete(key);
+          gone.delete(key!);
           if (
             !anew &&
             table.set[slot] === set &&
@@ -204,9 +205,14 @@ export class Draft {
           if (!anew) this.own(table.set[slot]!).release(table.peers[slot]!, table.services[slot]!);
           if (table.set[slot] === set) instead = table.peers[slot]!;
         }
-        const fields = {
-          ...({ set, policy: policyNumber, deny, chunk: chunk.number } as const),
-          ...rules.retain(peers, services, anew ? 0 : instead),
+        const kept = rules.retain(peers, services, anew ? 0 : instead);
+        const fields: RuleFields = {
+          set,
+          policy: policyNumber,
+          deny,
+          chunk: chunk.number,
+          peers: kept.peers,
+          services: kept.services,
         };
         if (slot === undefined) table.add(rule.name, fields);
         else table.change(slot, fields);

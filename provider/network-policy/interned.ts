@@ -131,6 +131,7 @@ export class InternedLists {
     const free = this.free.pop();
     if (free !== undefined) return free;
     const number = this.count++;
+    if (number < this.uses.length) return number;
     for (const column of ["uses", "starts", "lengths", "hashes"] as const) {
       this[column] = grown(this[column], this.count);
     }

@@ -70,11 +70,14 @@ export class RuleSet {
       { root: 0, table: 0, cuts: 0 },
     ],
   };
-  /** Peers that are new, or gone, or others, with what they were. */
-  private readonly exchanged = new Map<number, Uint32Array | undefined>();
-  /** Peers whose rules changed. */
-  private readonly touched = new Set<number>();
+  /** Peers that are gone or others, with what they were. */
+  private readonly exchanged = new Map<number, Uint32Array>();
+  /** By peers: 1 where the generation before had none of this number. */
+  private appeared = new Uint8Array(16);
+  /** By peers: 1 where their rules changed. */
+  private touched = new Uint8Array(16);
   private everyoneTouched = false;
+  private changed = false;
 
   constructor(
     /** The cell that describes it. */
@@ -167,17 +170,23 @@ export class RuleSet {
       return instead - 1;
     }
     const number = known ?? peers.intern(content);
-    if (known === undefined) this.remember(number, undefined);
+    if (known !== undefined) return number;
+    this.appeared = grown(this.appeared, number + 1);
+    this.appeared[number] = 1;
     return number;
   }
 
   private touch(peers: number): void {
-    if (peers > 0) this.touched.add(peers - 1);
-    else this.everyoneTouched = true;
+    this.changed = true;
+    if (peers === 0) this.everyoneTouched = true;
+    else {
+      this.touched = grown(this.touched, peers);
+      this.touched[peers - 1] = 1;
+    }
   }
 
-  private remember(peers: number, content: Uint32Array | undefined): void {
-    if (!this.exchanged.has(peers)) this.exchanged.set(peers, content?.slice());
+  private remember(peers: number, content: Uint32Array): void {
+    if (this.appeared[peers] !== 1 && !this.exchanged.has(peers)) this.exchanged.set(peers, content.slice());
   }
 
   /** Whether the peers of some rule have a set. */
@@ -196,7 +205,7 @@ export class RuleSet {
 
   /** Whether there is anything to update. */
   changes({ differs }: Update): boolean {
-    if (this.exchanged.size > 0 || this.touched.size > 0 || this.everyoneTouched) return true;
+    if (this.changed) return true;
     for (let peers = 0; peers < this.peers.count; peers++) {
       if (!this.peers.has(peers) || this.peers.wordOf(peers, 0) === 0) continue;
       const sets = setsOf(this.peers.at(peers));
@@ -245,14 +254,16 @@ export class RuleSet {
   private flips(update: Update, words: Words): Flips {
     const flips = new Flips(words);
     const { before, sets } = update;
-    for (const [peers, old] of this.exchanged) {
-      const was = old === undefined ? NONE[words] : coverage(old, before, words);
-      const used = this.peers.uses[peers] !== 0;
-      flips.add(peers, was, used ? coverage(this.peers.at(peers), sets, words) : NONE[words]);
-    }
+    const now = (peers: number) =>
+      this.peers.uses[peers] === 0 ? NONE[words] : coverage(this.peers.at(peers), sets, words);
+    for (const [peers, old] of this.exchanged) flips.add(peers, coverage(old, before, words), now(peers));
     for (let peers = 0; peers < this.peers.count; peers++) {
-      if (this.peers.uses[peers] === 0 || this.exchanged.has(peers)) continue;
-      if (!this.peers.has(peers) || this.peers.wordOf(peers, 0) === 0) continue;
+      if (this.appeared[peers] === 1) {
+        flips.add(peers, NONE[words], now(peers));
+        continue;
+      }
+      if (this.peers.uses[peers] === 0 || !this.peers.has(peers)) continue;
+      if (this.peers.wordOf(peers, 0) === 0 || this.exchanged.has(peers)) continue;
       const content = this.peers.at(peers);
       const within = united(
         Array.from(setsOf(content), (set) => update.differs(set, words) ?? NONE[words]),
@@ -290,7 +301,7 @@ export class RuleSet {
     }
     this.wide = grown(wide, this.peers.count);
     const moved = new Uint8Array(this.peers.count);
-    for (const peers of this.touched) moved[peers] = 1;
+    moved.set(this.touched.subarray(0, moved.length));
     for (let peers = 0; peers < this.peers.count; peers++) {
       if (coverage[peers]! <= NARROW_CLASSES || this.wide[peers] === 1) continue;
       this.wide[peers] = 1;
@@ -349,14 +360,12 @@ export class RuleSet {
   }
 
   private buildRows({ space, table, estimate }: Update, rules: Rules): void {
-    const touched = new Uint8Array(this.peers.count);
-    for (const peers of this.touched) touched[peers] = 1;
     const builder = new RowBuilder(space, table);
     let cells = 0;
     const shares = new Map<number, number>();
     const pending = LAYERS.map((layer) => {
       const rows = this.layers[layer];
-      return rows.pending(space, touched).filter((row) => {
+      return rows.pending(space, this.touched).filter((row) => {
         const slots = this.slotsOf(rows, row, rules, table);
         const service = layer === "narrow" ? this.oneService(slots, table) : undefined;
         if (service !== undefined) {

@@ -57,7 +57,7 @@ export class RuleTable {
   order = new Uint32Array(0);
   private nameAt = new Uint32Array(16);
   private nameLength = new Uint32Array(16);
-  private names: Uint8Array = new Uint8Array(64);
+  private names: Buffer = Buffer.alloc(64);
   private namesEnd = 0;
   /** Freed by this generation: the one before may still count there. */
   private readonly retired = new Set<number>();
@@ -67,7 +67,7 @@ export class RuleTable {
   copy(): RuleTable {
     const copy = new RuleTable();
     for (const column of COLUMNS) copy[column] = this[column].slice();
-    copy.names = this.names.slice();
+    copy.names = Buffer.from(this.names);
     copy.order = this.order;
     copy.count = this.count;
     copy.namesEnd = this.namesEnd;
@@ -84,7 +84,7 @@ export class RuleTable {
     const table = new RuleTable();
     for (const column of COLUMNS) table[column] = reader.column();
     table.order = reader.column();
-    table.names = reader.bytes();
+    table.names = Buffer.from(reader.bytes().buffer);
     table.count = table.set.length;
     table.namesEnd = table.names.length;
     return table;
@@ -96,9 +96,7 @@ export class RuleTable {
 
   name(slot: number): string {
     const at = this.nameAt[slot]!;
-    return Buffer.from(this.names.buffer, this.names.byteOffset + at, this.nameLength[slot]!).toString(
-      "utf8",
-    );
+    return this.names.toString("utf8", at, at + this.nameLength[slot]!);
   }
 
   /** A slot for a rule that there was not. */
@@ -106,13 +104,12 @@ export class RuleTable {
     while (this.next < this.count && (this.set[this.next] !== FREE || this.retired.has(this.next)))
       this.next++;
     const slot = this.next++;
-    if (slot === this.count) {
-      this.count++;
-      for (const column of COLUMNS) this[column] = grown(this[column], this.count);
-    }
+    if (slot === this.count) this.count++;
+    if (slot >= this.set.length) for (const column of COLUMNS) this[column] = grown(this[column], this.count);
     this.change(slot, fields);
-    this.names = grown(this.names, this.namesEnd + 3 * name.length);
-    const length = Buffer.from(this.names.buffer, this.names.byteOffset).write(name, this.namesEnd);
+    const most = this.namesEnd + 3 * name.length;
+    if (most > this.names.length) this.names = Buffer.concat([this.names], 2 * most);
+    const length = this.names.write(name, this.namesEnd);
     this.nameAt[slot] = this.namesEnd;
     this.nameLength[slot] = length;
     this.namesEnd += length;

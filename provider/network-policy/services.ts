@@ -13,7 +13,7 @@ export function serviceOf(protocol: number, service: number): number {
 
 /** Disjoint ranges, ascending: first, last, first, last. */
 export function serviceRanges(ports: readonly AppliedPort[]): Uint32Array {
-  if (ports.length === 1) return Uint32Array.from(rangeOf(ports[0]!));
+  if (ports.length === 1) return Uint32Array.of(...rangeOf(ports[0]!));
   const disjoint: number[] = [];
   for (const [first, last] of ports.map(rangeOf).sort(([a], [b]) => a - b)) {
     const top = disjoint.length - 1;
