@@ -21,6 +21,7 @@ import { checkInputs } from "./check";
 import { type Settings, withCredentials, withoutCredentials } from "./credentials";
 import { describe, forgotten, isUnreachable, withWaysOut } from "./describe";
 import { type Diff, concernOf, diffInputs } from "./diff";
+import { lookAhead } from "./look-ahead";
 import { leadsTo, parseId } from "./lookup";
 import { FleetLifecycle, isFleet } from "./fleet";
 import { createNameGuard } from "./name-guard";
@@ -122,6 +123,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   const takenName = createNameGuard();
   /** Once something is applied, this is no preview: apply finds all that plan would, at the price of one call less. */
   let applying = false;
+  const look = lookAhead(() => !applying);
 
   /** With a state, which must be of a form that this version knows. */
   function definitionOf(kind: string, id = "", state: Properties = {}): ResourceDefinition {
@@ -186,7 +188,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     if (isFleet(outputs)) return fleets.read(definition, id, outputs, call);
     const state = stateOf(kind, id, outputs);
     try {
-      return await observe(toolsOf(call), definition, state, state);
+      return await observe(toolsOf(call), definition, state, state, look);
     } catch (thrown) {
       throw atHost(withWaysOut(EbpfError.from(thrown), "read"), state);
     }

@@ -20,11 +20,11 @@ const open = new WeakMap<AgentSession, Question>();
 export async function observeTogether(
   session: AgentSession,
   id: string,
-  { signal }: Pick<Call, "signal"> = {},
+  call: Pick<Call, "signal"> = {},
 ): Promise<ObserveResult | null> {
   const { ids, answers } = open.get(session) ?? begin(session);
   const index = ids.push(id) - 1;
-  const answer = (await (signal === undefined ? answers : unlessAborted(answers, signal, id)))[index]!;
+  const answer = (await unlessAborted(answers, id, call))[index]!;
   if (answer === null || !("error" in answer)) return answer;
   throw EbpfError.fromWire(answer.error).with({ host: session.host });
 }
@@ -40,8 +40,9 @@ function begin(session: AgentSession): Question {
   return question;
 }
 
-/** The others of the question still want their answers: the call itself goes on. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, id: string): Promise<T> {
+/** Others may want the answers of `work`: it goes on when this caller gives up, who gets `cancelled`. */
+export function unlessAborted<T>(work: Promise<T>, id: string, { signal }: Pick<Call, "signal">): Promise<T> {
+  if (signal === undefined) return work;
   return new Promise((resolve, reject) => {
     const cancel = () => reject(new EbpfError("cancelled", `observe ${id}: cancelled`, {}));
     if (signal.aborted) cancel();

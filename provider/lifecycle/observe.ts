@@ -6,6 +6,7 @@ import type { Tools } from "./apply";
 import { withDefaults, withoutDefaults } from "./defaults";
 import { driftTexts } from "./drift";
 import { withHeld } from "./held";
+import type { Look } from "./look-ahead";
 import { observeTogether } from "./observe-together";
 import { hostlessOf, type Properties, type State } from "./state";
 
@@ -19,9 +20,10 @@ export async function observe(
   definition: ResourceDefinition,
   reached: Pick<CommonInputs, "connection" | "specId">,
   state: Pick<State, "specId"> & Partial<State>,
+  look: Look = observeTogether,
 ): Promise<{ inputs: Properties; outputs: Properties } | null> {
   const session = await open(reached);
-  const observed = await observeTogether(session, state.specId, call);
+  const observed = await look(session, state.specId, call);
   if (observed === null) return null;
   const { specId } = reached;
   const recorded = observed.inputs as Properties;
