@@ -69,7 +69,8 @@ export function step(
 
 /** Indexes of the addresses in ascending order; those of equal ones in any. */
 export function ascending(addresses: Uint32Array, count: number, words: Words): Uint32Array {
-  const order = Uint32Array.from({ length: count }, (_, index) => index);
+  const order = new Uint32Array(count);
+  for (let i = 0; i < count; i++) order[i] = i;
   let sorted = true;
   for (let i = 1; i < count && sorted; i++) sorted = compareAt(addresses, i - 1, addresses, i, words) <= 0;
   if (sorted) return order;
@@ -84,10 +85,11 @@ const RADIX = 65536;
 function radixSorted(addresses: Uint32Array, order: Uint32Array, words: Words): Uint32Array {
   let [from, to]: [Uint32Array, Uint32Array] = [order, new Uint32Array(order.length)];
   const counts = new Uint32Array(RADIX);
+  const end = order.length * words;
   for (let word = words - 1; word >= 0; word--) {
     for (const shift of [0, 16]) {
       counts.fill(0);
-      for (const index of from) counts[(addresses[index * words + word]! >>> shift) & 0xffff]!++;
+      for (let at = word; at < end; at += words) counts[(addresses[at]! >>> shift) & 0xffff]!++;
       // all the same: nothing to do
       if (counts[(addresses[word]! >>> shift) & 0xffff] === from.length) continue;
       for (let digit = 0, sum = 0; digit < RADIX; digit++) {
@@ -95,7 +97,10 @@ function radixSorted(addresses: Uint32Array, order: Uint32Array, words: Words): 
         counts[digit] = sum;
         sum += here;
       }
-      for (const index of from) to[counts[(addresses[index * words + word]! >>> shift) & 0xffff]!++] = index;
+      for (let i = 0; i < from.length; i++) {
+        const index = from[i]!;
+        to[counts[(addresses[index * words + word]! >>> shift) & 0xffff]!++] = index;
+      }
       [from, to] = [to, from];
     }
   }

@@ -178,7 +178,8 @@ export class RuleTable {
       const room = (end < order.length ? label[order[end]!]! : LABELS) - last;
       if (room <= end - i) {
         const step = LABELS / (order.length + 1);
-        order.forEach((slot, index) => (label[slot] = Math.floor((index + 1) * step)));
+        for (let index = 0; index < order.length; index++)
+          label[order[index]!] = Math.floor((index + 1) * step);
         return;
       }
       const step = room / (end - i + 1);
