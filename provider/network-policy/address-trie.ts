@@ -2,11 +2,12 @@
  * The trie of one family's addresses, whose leaves are address classes. It is changed where classes change and nowhere
  * else; of an empty one that is everywhere, so a trie from nothing is a change like any other.
  */
-import { kindOf, LEAF, MOST_STARTS, payloadOf, reference, SKIP, SKIP_WORDS, TABLE_CELLS } from "./cells";
+import { kindOf, LEAF, payloadOf, reference, SKIP, SKIP_WORDS, TABLE_CELLS } from "./cells";
 import type { CellSpace } from "./cell-space";
 import { Cuts } from "./cuts";
 import type { Words } from "./ranges";
-import { keyWord, releaseRuns, releaseTrie, type Runs, runsOf, TrieBuilder, zeroFrom } from "./trie";
+import { MOST_RUNS, releaseRuns, type Runs, runsOf } from "./nodes";
+import { keyWord, releaseTrie, TrieBuilder, zeroFrom } from "./trie";
 
 /** Cuts from which a table of the first 16 bits pays. */
 const TABLE_CUTS = 1024;
@@ -149,7 +150,7 @@ export class AddressTrie {
     const { size } = runs;
     const digitAt = (i: number) => keyWord(starts, i * words, words, depth) >>> (32 - 8 * size);
     const edges = edgesWith(runs, from, to, digitAt);
-    if (size === 2 && edges.length > MOST_STARTS) return this.rebuilt(ref, depth, from, to, change);
+    if (edges.length > MOST_RUNS[size]) return this.rebuilt(ref, depth, from, to, change);
     const references = new Uint32Array(edges.length);
     let changed = false;
     let count = 0;
@@ -171,7 +172,9 @@ export class AddressTrie {
     if (!changed) return ref;
     for (const held of runs.references) this.exchange(held, 0);
     releaseRuns(space, ref, runs);
-    return count === 1 ? references[0]! : this.builder.writeRuns(size, edges, references, 0, count);
+    return count === 1
+      ? references[0]!
+      : this.builder.writeRuns(size, { starts: edges, references }, 0, count);
   }
 
   private patchSkip(ref: number, depth: number, from: number, to: number, change: number): number {
@@ -236,8 +239,9 @@ export class AddressTrie {
     if (kindOf(ref) !== SKIP) {
       const { size, count, starts, references } = runsOf(space, ref);
       for (let i = 0; i < count; i++) {
-        if (size === 2) setByte(here, depth, starts[i]! >> 8);
-        setByte(here, depth + size - 1, starts[i]! & 255);
+        for (let byte = 0; byte < size; byte++) {
+          setByte(here, depth + byte, (starts[i]! >>> (8 * (size - 1 - byte))) & 255);
+        }
         this.decode(references[i]!, depth + size, here, cuts);
       }
       return;
@@ -298,8 +302,8 @@ export class AddressTrie {
 }
 
 /** Starts of a node's runs, and of what changes among them: bytes that changes are within, and those after. */
-function edgesWith(runs: Runs, from: number, to: number, digitAt: (i: number) => number): Uint16Array {
-  const edges = [...runs.starts.subarray(0, runs.count)];
+function edgesWith(runs: Runs, from: number, to: number, digitAt: (i: number) => number): Uint32Array {
+  const edges = [...runs.starts];
   const known = new Set(edges);
   const add = (digit: number) => {
     if (digit < 256 ** runs.size && !known.has(digit)) edges.push(digit);
@@ -309,7 +313,7 @@ function edgesWith(runs: Runs, from: number, to: number, digitAt: (i: number) =>
     add(digitAt(i));
     add(digitAt(i) + 1);
   }
-  return Uint16Array.from(edges.sort((a, b) => a - b));
+  return Uint32Array.from(edges.sort((a, b) => a - b));
 }
 
 function setByte(key: Uint32Array, byte: number, value: number): void {

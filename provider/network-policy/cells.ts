@@ -9,6 +9,8 @@
  *             the bits set in the words before, 10–14 the references of up to five runs, 15 strongest value below
  *     RANGES  word 0 that of all words which, with the index of a start, is the reference's; then 30 starts of 16 bits,
  *             ascending, unused ones first and 0: the last that is not above the next two bytes counts
+ *     SHORTS  a RANGES of few runs, in one cell: words 0–4 ten starts, 5–14 the reference of each, 15 as in NODE
+ *     LONGS   the same of the next four bytes: words 0–6 starts, which the first run, at 0, has none of, 7–14 references
  *     SPREAD  the same as NODE with word 10 the first of the cells that hold the references, 16 in each
  *     SKIP    words 0–3 bits to compare the rest of the key with, 4–7 mask (each high word after its low word),
  *             8 reference where they match, 9 reference where not, 10 bits of the key to drop, 15 as above
@@ -16,7 +18,7 @@
  * A *value* names the deciding rule: 0 for none, else its slot + 1 with flags.
  */
 
-export const FORMAT = 1;
+export const FORMAT = 2;
 export const CELL_WORDS = 16;
 
 export const KIND_SHIFT = 29;
@@ -24,10 +26,17 @@ export const LEAF = 0;
 export const NODE = 2;
 export const RANGES = 3;
 export const SPREAD = 4;
+export const SHORTS = 5;
 export const SKIP = 6;
+export const LONGS = 7;
 export const INLINE_RUNS = 5;
 /** Starts of a RANGES: its halves without those of word 0. */
 export const MOST_STARTS = 30;
+/** Runs of a SHORTS and of a LONGS, and the word of the first reference. */
+export const MOST_SHORTS = 10;
+export const SHORTS_WORD = 5;
+export const MOST_LONGS = 8;
+export const LONGS_WORD = 7;
 const CELL_NUMBER = 2 ** KIND_SHIFT - 1;
 
 /** Where the words of a key lie in a SKIP: each 64 bits with the low word first. */

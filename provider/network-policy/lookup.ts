@@ -9,6 +9,12 @@ import {
   HEADER,
   kindOf,
   LEAF,
+  LONGS,
+  LONGS_WORD,
+  MOST_LONGS,
+  MOST_SHORTS,
+  SHORTS,
+  SHORTS_WORD,
   PARTIAL,
   payloadOf,
   RANGES,
@@ -67,7 +73,23 @@ export function findRange(words: Uint32Array, reference: number, key: number): n
   return words[words[at]! + start]!;
 }
 
-/** By its half of the cell: the first is 2. */
+/** The reference for two bytes in a SHORTS. */
+export function findShort(words: Uint32Array, reference: number, key: number): number {
+  const at = payloadOf(reference) * CELL_WORDS;
+  let run = MOST_SHORTS - 1;
+  while (startOf(words, at, run) > key) run--;
+  return words[at + SHORTS_WORD + run]!;
+}
+
+/** The reference for four bytes in a LONGS. */
+export function findLong(words: Uint32Array, reference: number, key: number): number {
+  const at = payloadOf(reference) * CELL_WORDS;
+  let run = MOST_LONGS - 1;
+  while (run > 0 && words[at + run - 1]! > key) run--;
+  return words[at + LONGS_WORD + run]!;
+}
+
+/** By its half of the cell. */
 export function startOf(words: Uint32Array, at: number, half: number): number {
   return (words[at + (half >> 1)]! >>> (16 * (half & 1))) & 0xffff;
 }
@@ -94,6 +116,12 @@ export function walk(words: Uint32Array, root: number, key: Key, byte = 0): numb
     } else if (kindOf(reference) === RANGES) {
       reference = findRange(words, reference, keyWord(key, at) >>> 16);
       at += 2;
+    } else if (kindOf(reference) === SHORTS) {
+      reference = findShort(words, reference, keyWord(key, at) >>> 16);
+      at += 2;
+    } else if (kindOf(reference) === LONGS) {
+      reference = findLong(words, reference, keyWord(key, at));
+      at += 4;
     } else {
       reference = findRun(words, reference, keyWord(key, at++) >>> 24);
     }

@@ -1,20 +1,7 @@
 /** Builds tries of cells over sorted keys. */
-import {
-  CELL_WORDS,
-  INLINE_RUNS,
-  kindOf,
-  LEAF,
-  MOST_STARTS,
-  NODE,
-  payloadOf,
-  RANGES,
-  reference,
-  SKIP,
-  SKIP_WORDS,
-  SPREAD,
-} from "./cells";
+import { kindOf, LEAF, MOST_SHORTS, payloadOf, reference, SKIP, SKIP_WORDS } from "./cells";
 import { type CellSpace, offsetOf } from "./cell-space";
-import { startOf } from "./lookup";
+import { type DigitSize, MOST_RUNS, releaseRuns, type Runs, runsOf, writeNode } from "./nodes";
 
 export interface Keys {
   /** Keys are left-aligned in this many 32-bit words. */
@@ -37,8 +24,8 @@ export class TrieBuilder {
   /** Strongest payload below the reference that `build` gave last. */
   private strongest = 0;
   /** Runs of the nodes that are being built, each above its parent's. */
-  private readonly starts = new Uint16Array(18 * 256);
-  private readonly references = new Uint32Array(18 * 256);
+  readonly starts = new Uint32Array(18 * 256);
+  readonly references = new Uint32Array(18 * 256);
   private top = 0;
 
   constructor(
@@ -63,34 +50,38 @@ export class TrieBuilder {
       this.strongest = payload;
       return reference(LEAF, payload);
     }
-    return (
-      this.skip(depth, from, to, payload) ??
-      this.runs(this.fitsRanges(depth, from, to) ? 2 : 1, depth, from, to, payload)
-    );
+    const size = this.sizeFor(depth, from, to);
+    return this.skip(size, depth, from, to, payload) ?? this.runs(size, depth, from, to, payload);
   }
 
-  /** Whether two bytes fit in one cell. Not in rows, of which each byte's strongest value is asked. */
-  private fitsRanges(depth: number, from: number, to: number): boolean {
-    if (this.stronger !== undefined || depth + 2 > this.keys.bytes) return false;
+  /** As many bytes as one node can be about. In rows two are a service: of a protocol the strongest value is asked. */
+  private sizeFor(depth: number, from: number, to: number): DigitSize {
+    if (this.stronger !== undefined) return depth > 0 && this.fits(2, MOST_SHORTS, depth, from, to) ? 2 : 1;
+    const sizes = [4, 2] as const;
+    return sizes.find((size) => this.fits(size, MOST_RUNS[size], depth, from, to)) ?? 1;
+  }
+
+  private fits(size: 2 | 4, most: number, depth: number, from: number, to: number): boolean {
+    if (depth + size > this.keys.bytes) return false;
     let runs = 0;
     let next = 0;
     // whether what lies before the next start is a run of its own
     let gap = true;
     for (let i = from; i < to;) {
-      const start = this.digitAt(i, depth, 2);
+      const start = this.digitAt(i, depth, size);
       runs += gap && start > next ? 2 : 1;
-      if (runs > MOST_STARTS) return false;
+      if (runs > most) return false;
       let end = i + 1;
-      while (end < to && this.digitAt(end, depth, 2) === start) end++;
-      gap = !this.zeroFrom(i, depth + 2) || end > i + 1;
+      while (end < to && this.digitAt(end, depth, size) === start) end++;
+      gap = !this.zeroFrom(i, depth + size) || end > i + 1;
       next = start + 1;
       i = end;
     }
-    return runs + (gap && next < 65536 ? 1 : 0) <= MOST_STARTS;
+    return runs + (gap && next < 256 ** size ? 1 : 0) <= most;
   }
 
-  /** A node for one byte or two. */
-  private runs(size: 1 | 2, depth: number, from: number, to: number, payload: number): number {
+  /** A node for so many bytes. */
+  private runs(size: DigitSize, depth: number, from: number, to: number, payload: number): number {
     const { payloads } = this.keys;
     const base = this.top;
     let strongest = payload;
@@ -113,7 +104,7 @@ export class TrieBuilder {
     const count = this.top - base;
     this.top = base;
     this.strongest = strongest;
-    return this.writeRuns(size, this.starts, this.references, base, count);
+    return this.writeRuns(size, this, base, count);
   }
 
   private add(base: number, start: number, run: number): void {
@@ -123,42 +114,26 @@ export class TrieBuilder {
   }
 
   /** A node whose runs begin at starts `from` and on, the first of which is 0. */
-  writeRuns(size: 1 | 2, starts: Uint16Array, references: Uint32Array, from: number, count: number): number {
-    if (this.leaves !== undefined) for (let i = 0; i < count; i++) this.hold(references[from + i]!);
-    const kind = size === 2 ? RANGES : count > INLINE_RUNS ? SPREAD : NODE;
-    const cell = this.space.allocate(1);
-    const block = kind === NODE ? 0 : this.space.allocate((count + 15) >>> 4);
-    const words = this.space.write(cell);
-    const at = offsetOf(cell);
-    if (kind === RANGES) {
-      const half = 2 * CELL_WORDS - count;
-      words[at] = block * CELL_WORDS - half;
-      for (let i = 0; i < count; i++) {
-        words[at + ((half + i) >> 1)]! |= starts[from + i]! << (16 * ((half + i) & 1));
-      }
-    } else {
-      for (let i = 0; i < count; i++) words[at + (starts[from + i]! >> 5)]! |= 1 << (starts[from + i]! & 31);
-      for (let word = 0, i = 0; word < 8; word++) {
-        words[at + 8 + (word >> 2)]! |= i << (8 * (word & 3));
-        while (i < count && starts[from + i]! >> 5 === word) i++;
-      }
-      if (kind === SPREAD) words[at + 10] = block;
-      if (this.stronger !== undefined) words[at + 15] = this.strongest;
-    }
-    const page = kind === NODE ? words : this.space.write(block);
-    const first = kind === NODE ? at + 10 : offsetOf(block);
-    for (let i = 0; i < count; i++) page[first + i] = references[from + i]!;
-    return reference(kind, cell);
+  writeRuns(size: DigitSize, runs: Pick<Runs, "starts" | "references">, from: number, count: number): number {
+    if (this.leaves !== undefined) for (let i = 0; i < count; i++) this.hold(runs.references[from + i]!);
+    const strongest = this.stronger === undefined ? undefined : this.strongest;
+    return writeNode(this.space, size, runs, from, count, strongest);
   }
 
-  /** One cell in place of a chain of nodes, where all that differs has a long prefix in common. */
-  private skip(depth: number, from: number, to: number, payload: number): number | undefined {
+  /** One cell in place of a chain of nodes, where all that differs has a longer prefix in common than one is about. */
+  private skip(
+    size: DigitSize,
+    depth: number,
+    from: number,
+    to: number,
+    payload: number,
+  ): number | undefined {
     const { words, payloads, bytes, starts } = this.keys;
     if (payloads[to - 1] !== payload) return undefined;
     const common = this.span(from, to - 1);
     const exact = this.exact && to - from === 2;
     const inner = Math.min(bytes - 1, common >> 3);
-    if (!exact && inner < depth + 2) return undefined;
+    if (!exact && inner < depth + Math.max(2, size)) return undefined;
     let match;
     if (exact) {
       this.strongest = payloads[from]!;
@@ -195,13 +170,10 @@ export class TrieBuilder {
     if (this.leaves !== undefined && kindOf(held) === LEAF) this.leaves.uses[payloadOf(held)]!++;
   }
 
-  /** One byte or two of start `i`. */
-  private digitAt(i: number, depth: number, size: 1 | 2): number {
-    return size === 1 ? this.byteAt(i, depth) : (this.byteAt(i, depth) << 8) | this.byteAt(i, depth + 1);
-  }
-
-  private byteAt(i: number, depth: number): number {
-    return (this.keys.starts[i * this.keys.words + (depth >> 2)]! >>> (24 - 8 * (depth & 3))) & 255;
+  /** So many bytes of start `i`. */
+  private digitAt(i: number, depth: number, size: DigitSize): number {
+    const { starts, words } = this.keys;
+    return keyWord(starts, i * words, words, depth) >>> (32 - 8 * size);
   }
 
   private zeroFrom(i: number, depth: number): boolean {
@@ -241,49 +213,6 @@ export class TrieBuilder {
     }
     return 32 * word + bits;
   }
-}
-
-/** The runs of a node, and where they are. */
-export interface Runs {
-  /** Bytes that it is about. */
-  size: 1 | 2;
-  count: number;
-  starts: Uint16Array;
-  references: Uint32Array;
-  /** Where its first reference is: a word of an array that begins with a cell. */
-  cell: number;
-  word: number;
-}
-
-export function runsOf(space: CellSpace, ref: number): Runs {
-  const cell = payloadOf(ref);
-  const words = space.read(cell);
-  const at = offsetOf(cell);
-  const kind = kindOf(ref);
-  const starts = new Uint16Array(256);
-  let count = 0;
-  let [first, word] = [cell, 10];
-  if (kind === RANGES) {
-    let half = 2 * CELL_WORDS - 1;
-    while (startOf(words, at, half) !== 0) half--;
-    for (let i = half; i < 2 * CELL_WORDS; i++) starts[count++] = startOf(words, at, i);
-    [first, word] = [(words[at]! + half) / CELL_WORDS, 0];
-  } else {
-    for (let byte = 0; byte < 256; byte++) {
-      if ((words[at + (byte >> 5)]! >>> (byte & 31)) & 1) starts[count++] = byte;
-    }
-    if (kind === SPREAD) [first, word] = [words[at + 10]!, 0];
-  }
-  const page = space.read(first);
-  const from = offsetOf(first) + word;
-  const references = page.slice(from, from + count);
-  return { size: kind === RANGES ? 2 : 1, count, starts, references, cell: first, word };
-}
-
-/** Frees a node's cells, and not what it refers to. */
-export function releaseRuns(space: CellSpace, ref: number, { cell, count }: Runs): void {
-  if (kindOf(ref) !== NODE) space.release(cell, (count + 15) >>> 4);
-  space.release(payloadOf(ref), 1);
 }
 
 /** Frees the cells of a trie; tells of each leaf in them. */

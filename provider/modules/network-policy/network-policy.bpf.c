@@ -80,7 +80,7 @@ __noinline int judge(__u32 parsed, __u32 ifindex)
 	hook = scratch->hook & 1;
 	cells = current_cells(scratch);
 	header = cells ? cell_at(cells, 0) : NULL;
-	if (!header || header->words[HEADER_FORMAT] != 1) {
+	if (!header || header->words[HEADER_FORMAT] != FORMAT) {
 		verdict->reason = REASON_BROKEN;
 		report(scratch, ifindex);
 		return 0;

@@ -22,13 +22,22 @@ enum kind {
 	KIND_NODE = 2,
 	KIND_RANGES,
 	KIND_SPREAD,
-	KIND_SKIP = 6,
+	KIND_SHORTS,
+	KIND_SKIP,
+	KIND_LONGS,
 };
+
+#define SHORTS 10
+#define SHORTS_WORD 5
+#define LONGS 8
+#define LONGS_WORD 7
 
 /* a value: 0, or slot + 1 with flags */
 #define VALUE_DENY (1U << 29)
 #define VALUE_PARTIAL (1U << 28)
 #define VALUE_SLOT (VALUE_PARTIAL - 1)
+
+#define FORMAT 2
 
 enum header_word {
 	HEADER_FORMAT,

@@ -67,6 +67,28 @@ static __always_inline __u32 find_range(void *cells, struct cell *ranges, __u32 
 	return word_at(cells, 0, ranges->words[0] + start);
 }
 
+/*
+ * the reference for two bytes or four, in a cell that holds all references itself; without branches, since which one it
+ * is nobody foresees
+ */
+static __always_inline __u32 find_start(struct cell *cell, __u64 key, int bytes)
+{
+	const int runs = bytes == 2 ? SHORTS : LONGS;
+	__u64 above = 0, word;
+
+#pragma unroll
+	for (int i = 1; i < runs; i++) {
+		__u64 difference = key - (bytes == 2 ? cell->halves[i] : cell->words[i - 1]);
+
+		barrier_var(difference);
+		above += difference >> 63;
+	}
+	word = (bytes == 2 ? SHORTS_WORD : LONGS_WORD) + runs - 1 - above;
+	/* as above */
+	barrier_var(word);
+	return cell->words[word % CELL_WORDS];
+}
+
 static __always_inline __u64 wide(struct cell *cell, __u32 word)
 {
 	return (__u64)cell->words[word + 1] << 32 | cell->words[word];
@@ -90,6 +112,12 @@ static __always_inline __u32 walk(void *cells, __u32 reference, __u64 high, __u6
 		if (kind == KIND_RANGES) {
 			reference = find_range(cells, cell, high >> 48);
 			drop = 16;
+		} else if (kind == KIND_SHORTS) {
+			reference = find_start(cell, high >> 48, 2);
+			drop = 16;
+		} else if (kind == KIND_LONGS) {
+			reference = find_start(cell, high >> 32, 4);
+			drop = 32;
 		} else if (kind == KIND_SKIP) {
 			if ((high ^ wide(cell, 0)) & wide(cell, 4) ||
 			    (steps == STEPS6 && (low ^ wide(cell, 2)) & wide(cell, 6)))
