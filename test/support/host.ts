@@ -27,6 +27,8 @@ export interface TestClient {
   readonly address: string;
   /** IPv6 address on the data path. */
   readonly address6: string;
+  /** After how many seconds without an answer a packet counts as dropped, where it is slow. Default 1.5. */
+  readonly patience?: number;
   exec(command: string[], options?: CommandOptions): Promise<CommandResult>;
   /** Makes an executable of this machine available there; resolves to its path. */
   install(file: string): Promise<string>;

@@ -59,14 +59,17 @@ export class NetworkService {
   }
 }
 
-/** `dropped`: no answer within the time that a SYN is sent again. */
+/** Longer than it takes until a SYN is sent again. */
+const patienceOf = ({ patience = 1.5 }: Pick<TestClient, "patience">): string => String(patience);
+
+/** `dropped`: no answer within the patience of `from`. */
 export async function connect(
-  from: Pick<TestClient, "command">,
+  from: Pick<TestClient, "command" | "patience">,
   address: string,
   port: number,
 ): Promise<"open" | "refused" | "dropped"> {
   const script = `exec 3<>"/dev/tcp/$0/$1" && head -c ${GREETING.length} <&3`;
-  const words = ["timeout", "1.5", "bash", "-c", script, address, String(port)];
+  const words = ["timeout", patienceOf(from), "bash", "-c", script, address, String(port)];
   const { code, stdout } = await run(from.command(words), { check: false });
   if (code === 0 && stdout === GREETING) return "open";
   return code === 124 ? "dropped" : "refused";
@@ -74,18 +77,18 @@ export async function connect(
 
 /** Whether a datagram is answered. */
 export async function connectUdp(
-  from: Pick<TestClient, "command">,
+  from: Pick<TestClient, "command" | "patience">,
   address: string,
   port: number,
 ): Promise<boolean> {
   const script = `exec 3<>"/dev/udp/$0/$1" && echo >&3 && head -c ${GREETING.length} <&3`;
-  const words = ["timeout", "1.5", "bash", "-c", script, address, String(port)];
+  const words = ["timeout", patienceOf(from), "bash", "-c", script, address, String(port)];
   return (await run(from.command(words), { check: false })).stdout === GREETING;
 }
 
 /** Ports by what a connection to them met. */
 export async function connectAll(
-  from: Pick<TestClient, "command">,
+  from: Pick<TestClient, "command" | "patience">,
   address: string,
   ports: readonly number[],
 ): Promise<Record<number, string>> {

@@ -31,6 +31,8 @@ const consoleBytes = 6000;
  * (drivers/net/veth.c, VETH_RING_SIZE), two floods fill it in a quarter of a second.
  */
 export const carried = { packetsPerSecond: 500 };
+/** Seconds; a process in one takes its time to start, too. */
+const PATIENCE = 6;
 
 export interface VmOptions {
   /** PID 1. Default `busybox`, which boots faster. */
@@ -198,6 +200,7 @@ class Ssh {
 }
 
 class VmHost implements TestHost {
+  readonly patience = PATIENCE;
   readonly dataInterface = "eth0";
   readonly address = "198.19.0.10";
   readonly address6 = "fd00:198:19::10";
@@ -259,6 +262,7 @@ class VmHost implements TestHost {
 }
 
 class VmClient implements TestClient {
+  readonly patience = PATIENCE;
   readonly address = "198.19.0.2";
   readonly address6 = "fd00:198:19::2";
 
