@@ -3,7 +3,7 @@
  * unless a map is told to; what outlives the object is duplicated into handles.
  */
 import { EbpfError } from "../errors";
-import { checkCode, checkPointer } from "./errno";
+import { checkCode, checkPointer, isErrno } from "./errno";
 import { libbpf } from "./library";
 import { takeMessages } from "./messages";
 import { ObjectMap } from "./object-map";
@@ -86,7 +86,8 @@ export class BpfObject {
   /**
    * Creates the maps and loads every program that is set to autoload; all or nothing.
    * @param logLevel above 0 the verifier also tells of accepted programs: `program.log()`. 4 is statistics only.
-   * @throws EbpfError "verifier" with the whole log, or "libbpf". The object can only be closed then.
+   * @throws EbpfError "verifier" with the whole log, or "libbpf": EAGAIN where signals ended the verification again
+   * and again (kernel/bpf/verifier.c, do_check), as those of a profiler do. The object can only be closed then.
    */
   load({ logLevel = 0 } = {}): void {
     takeMessages();
@@ -102,6 +103,7 @@ export class BpfObject {
     try {
       checkCode("bpf_object__load", rc, `load object ${this.name}`);
     } catch (error) {
+      if (isErrno(error, "EAGAIN")) throw interrupted(error);
       const rejected = (logLevel === 0 ? chosen : [...chosen].reverse()).find(
         (program) => program.log() !== "",
       );
@@ -133,6 +135,11 @@ export class BpfObject {
   private nextMap(previous: bigint | null): bigint | null {
     return libbpf.bpf_object__next_map(this.opened(), previous);
   }
+}
+
+function interrupted(cause: unknown): EbpfError {
+  const remedy = "run it without what sends this process signals, as a profiler does";
+  return EbpfError.from(cause).with({ remedy });
 }
 
 function rejection(program: ObjectProgram, cause: unknown): EbpfError<"verifier"> {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { BpfObject, MapHandle } from "../../../provider/bpf";
+import { policyProgram } from "../../../provider/agent/network-policy/program";
+import { BpfObject, isErrno, MapHandle } from "../../../provider/bpf";
 import { EbpfError } from "../../../provider/errors";
 import { bpftool, closesEverything, compile, loadHook, runCount, u32 } from "./support";
 
@@ -157,6 +160,25 @@ describe("BpfObject", () => {
     );
     assert.throws(() => object.map("counts").handle(), RangeError);
     assert.equal(count().length, before);
+  });
+
+  it("does not call it a verdict that signals ended the verification", async () => {
+    const handler = (): void => undefined;
+    process.on("SIGWINCH", handler);
+    const loop = `while kill -WINCH ${process.pid}; do :; done`;
+    const signals = spawn("bash", ["-c", `echo; ${loop}`], { stdio: ["ignore", "pipe", "ignore"] });
+    try {
+      await once(signals.stdout, "data");
+      using object = BpfObject.open(policyProgram().bytes, { name: "policy" });
+      assert.throws(
+        () => object.load(),
+        (error) => isErrno(error, "EAGAIN") && /signals/.test((error as EbpfError).context.remedy ?? ""),
+      );
+    } finally {
+      signals.kill("SIGKILL");
+      await once(signals, "close");
+      process.off("SIGWINCH", handler);
+    }
   });
 
   it("tells of accepted programs when asked to", () => {
