@@ -5,6 +5,9 @@
  * (the same, with peers that hold in many address classes: apart, since their services would be repeated in the rows
  * of all of these), *only* peers, and *everyone* (any peer). An address class has one row in each of the first two
  * layers; a row holds where in the 24 bits of a service the decision changes.
+ *
+ * One file of this length: peers, classes and rows are columns that an update goes through in one order, each by the numbers
+ * of the one before.
  */
 import { AddressTrie, type TrieRoot } from "./address-trie";
 import { type AddressSet } from "./address-sets";
