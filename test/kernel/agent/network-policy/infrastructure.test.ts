@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { ethernet } from "../../../../provider/network-policy/frames";
+import { ethernet, frameOf } from "../../../../provider/network-policy/frames";
 import { Daemon } from "../../../support/daemon";
 import { until } from "../../../support/until";
 import { internetChecksum, WireEnd } from "../../../support/wire";
@@ -109,7 +109,7 @@ describe("interfaces under a policy that allows nothing", function () {
     });
   });
 
-  describe("with a router", () => {
+  describe("with others on the link", () => {
     let near: WireEnd;
     let far: WireEnd;
 
@@ -149,6 +149,19 @@ describe("interfaces under a policy that allows nothing", function () {
       await until("the default route is back", viaRouter);
       assert.equal(await advertise(0), true);
       await until("the router says that it is none any more", () => !viaRouter());
+    });
+
+    it("49: a DHCPv6 client's messages get out and a server's in, and none the other way", async () => {
+      const udp = { direction: "ingress", protocol: "UDP" } as const;
+      const solicit = { source: "fe80::2", destination: "ff02::1:2", sourcePort: 546, destinationPort: 547 };
+      const advertise = { source: ROUTER, destination: "fe80::2", sourcePort: 547, destinationPort: 546 };
+      const ofClient = frameOf({ ...udp, ...solicit });
+      const ofServer = frameOf({ ...udp, ...advertise });
+      assert.deepEqual(await near.send([ofClient, ofServer], far), [true, false]);
+      assert.deepEqual(await far.send([ofServer, ofClient], near), [true, false]);
+      await apply(false);
+      assert.deepEqual(await near.send([ofClient], far), [false]);
+      assert.deepEqual(await far.send([ofServer], near), [false]);
     });
 
     it("50: with infrastructure: false no advertisement gets through", async () => {
