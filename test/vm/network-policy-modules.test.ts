@@ -143,10 +143,8 @@ describe("Network policies beside nf_conntrack and 8021q in a virtual machine", 
 
   /** On the server beyond the machine, on the machine, and on the client, which is connected to both. */
   async function openPeers(): Promise<[Peer, Peer, Peer]> {
-    // the runtime that comes with the agent
     await openSession(vm.host().connection);
-    const find = ["find", "/var/lib/pulumi-ebpf/agent", "-name", "node", "-perm", "-100", "-size", "+50M"];
-    const node = (await vm.host().exec(find)).stdout.trim();
+    const node = await vm.agentNode();
     const start = async (namespace: string[], plan: Plan): Promise<Peer> => {
       const peer = new Peer(vm.host().command([...namespace, node, "-e", PEER, JSON.stringify(plan)]));
       peers.push(peer);

@@ -46,9 +46,7 @@ for (const kernel of kernels) {
     before(async () => {
       vm = await Vm.boot(kernel);
       set = await ManagedResource.create("AddressSet", "offices", offices("203.0.113.0/24"));
-      // the runtime that came with the agent
-      const find = ["find", "/var/lib/pulumi-ebpf/agent", "-name", "node", "-perm", "-100", "-size", "+50M"];
-      const node = (await vm.host().exec(find)).stdout.trim();
+      const node = await vm.agentNode();
       services.push(await NetworkService.start(vm.host(), { tcp: PORTS, udp: [7, 9], node }));
       services.push(await NetworkService.start(vm.client, { tcp: [8080], node }));
     });

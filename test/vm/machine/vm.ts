@@ -77,6 +77,12 @@ export class Vm implements TestSite {
     return this.vmHost;
   }
 
+  /** Path of the Node.js that came with the agent: the machine has none of its own. Fails before an agent ran there. */
+  async agentNode(): Promise<string> {
+    const find = ["find", "/var/lib/pulumi-ebpf/agent", "-name", "node", "-perm", "-100", "-size", "+50M"];
+    return (await this.vmHost.exec(find)).stdout.trim();
+  }
+
   /** A real one: the kernel starts anew, the disk stays. The data path is not there yet: `plugDataInterface`. */
   async reboot(): Promise<void> {
     const before = await this.bootId();
