@@ -13,7 +13,7 @@ import fs from "node:fs";
 import Module from "node:module";
 import path from "node:path";
 import { Script } from "node:vm";
-import { ensureDirectory, systemCode, writeAtomically } from "./durable-file";
+import { systemCode, writeAtomically } from "./durable-file";
 import { bundleDigest, rootsFrom } from "./layout";
 
 const SHA256_BYTES = 32;
@@ -66,8 +66,8 @@ function readCache(file: string): Buffer | undefined {
 function writeCache(file: string): void {
   const code = script.createCachedData();
   try {
-    ensureDirectory(path.dirname(file));
-    writeAtomically(file, Buffer.concat([sha256(code), code]));
+    // a host that was taken down meanwhile gets nothing back: no directory is made
+    if (fs.existsSync(main)) writeAtomically(file, Buffer.concat([sha256(code), code]));
   } catch {
     // no room or no right: the next start compiles again
   }

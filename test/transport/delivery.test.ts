@@ -100,6 +100,19 @@ describe("delivery", function () {
     assert.notEqual(await code(), made);
   });
 
+  it("leaves nothing when its host is taken down before it ends", async () => {
+    const takenDown = ["rm", "-rf", AGENTS, "/run/pulumi-ebpf"];
+    await suite.host.exec(takenDown);
+    const session = await suite.pool.open(suite.host.connection);
+    await session.call("probe", {});
+    await suite.host.exec(takenDown);
+    suite.pool.closeAll();
+    const running = ["pgrep", "-f", `${AGENTS}/`];
+    await eventually("no agent", async () => (await suite.host.exec(running, { check: false })).code === 1);
+    const { stdout } = await suite.host.exec(["find", "/run", "-name", "pulumi-ebpf"]);
+    assert.equal(stdout, "");
+  });
+
   it("brings Node to a host that has none", async () => {
     await suite.undeliver(bare);
     assert.notEqual((await bare.exec(["sh", "-c", "command -v node"], { check: false })).code, 0);

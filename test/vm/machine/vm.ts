@@ -2,29 +2,23 @@
  * A virtual machine with a Debian kernel of its own, reached by SSH on a port of 127.0.0.1; its client is a
  * network namespace inside it. What it changes on its disk is thrown away.
  *
- * Owns: qemu's process, the OpenSSH connection that tests look through. Does not own: the images (images.ts).
+ * Owns: the OpenSSH connection that tests look through. Does not own: the emulator (qemu.ts), the images (images.ts).
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type CommandOptions, type CommandResult, run } from "../../support/command.js";
 import { type Connection, type TestClient, type TestHost, type TestSite } from "../../support/host.js";
 import { temporaryPrefix } from "../../support/lab-network.js";
 import { images, kernelRelease, type KernelName } from "./images.js";
-
-/** Seconds from start to sshd's greeting, without KVM and with another VM beside it. */
-const bootSeconds = 120;
+import { bootSeconds, Qemu } from "./qemu.js";
 
 /** Seconds for one command: everything in there is emulated. */
 const commandSeconds = 120;
 
 /** ssh's own exit status, which `ip` has too when its command is wrong. */
 const connectionLost = 255;
-
-/** Enough for a kernel's last words. */
-const consoleBytes = 6000;
 
 /**
  * What the data path carries while the machine's processors wait for the real ones: a veth's ring holds 256 packets
@@ -46,7 +40,7 @@ export class Vm implements TestSite {
   private constructor(
     /** `uname -r` as the image says. */
     readonly release: string,
-    private readonly qemu: ChildProcess,
+    private readonly qemu: Qemu,
     private readonly directory: string,
     ssh: Ssh,
   ) {
@@ -58,12 +52,11 @@ export class Vm implements TestSite {
   static async boot(kernel: KernelName, { init = "busybox" }: VmOptions = {}): Promise<Vm> {
     const image = await images();
     const directory = mkdtempSync(join(tmpdir(), `${temporaryPrefix}vm-`));
-    const port = await freePort();
-    const qemu = startQemu(image, kernel, port, directory, `vm.init=${init}`);
-    const ssh = new Ssh(image, port, directory, kernel);
+    const qemu = await Qemu.create(image, kernel, directory, `vm.init=${init}`);
+    const ssh = new Ssh(image, qemu, directory, kernel);
     const vm = new Vm(kernelRelease(image, kernel), qemu, directory, ssh);
     try {
-      await greeting(port, qemu, directory);
+      await qemu.start();
       await vm.connect();
       await vm.host().plugDataInterface();
     } catch (error) {
@@ -110,12 +103,11 @@ export class Vm implements TestSite {
   }
 
   private async back(before: string): Promise<void> {
-    const { ssh } = this.vmHost;
-    await ssh.close();
-    await new Promise((done) => setTimeout(done, 3000)); // the old kernel still greets
-    await greeting(ssh.connection.port, this.qemu, this.directory);
+    await this.qemu.off();
+    await this.vmHost.ssh.close();
+    await this.qemu.start();
     await this.connect();
-    if ((await this.bootId()) === before) throw new Error(`${ssh.name}: it did not reboot`);
+    if ((await this.bootId()) === before) throw new Error(`${this.vmHost.name}: it did not reboot`);
   }
 
   private async connect(): Promise<void> {
@@ -125,11 +117,7 @@ export class Vm implements TestSite {
 
   async destroy(): Promise<void> {
     await this.vmHost.ssh.close();
-    if (this.qemu.exitCode === null && this.qemu.signalCode === null) {
-      const ended = new Promise((done) => this.qemu.once("exit", done));
-      this.qemu.kill("SIGKILL");
-      await ended;
-    }
+    await this.qemu.kill();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -143,10 +131,11 @@ class Ssh {
 
   constructor(
     image: string,
-    port: number,
-    private readonly directory: string,
+    private readonly qemu: Qemu,
+    directory: string,
     readonly name: string,
   ) {
+    const { port } = qemu;
     this.identityFile = join(image, "id");
     const hostKey = readFileSync(join(image, "host_key.pub"), "utf8").split(" ").slice(0, 2).join(" ").trim();
     const privateKey = readFileSync(this.identityFile, "utf8");
@@ -172,7 +161,7 @@ class Ssh {
 
   async close(): Promise<void> {
     const master = this.master;
-    if (master === undefined || master.exitCode !== null) return;
+    if (master === undefined || master.exitCode !== null || master.signalCode !== null) return;
     const ended = new Promise((done) => master.once("exit", done));
     master.kill("SIGKILL");
     await ended;
@@ -184,7 +173,7 @@ class Ssh {
 
   /** When the machine itself is lost, the error says what its console says. */
   run(command: string[], options: CommandOptions = {}): Promise<CommandResult> {
-    const remark = (code: number): string => (code === connectionLost ? lastWords(this.directory) : "");
+    const remark = (code: number): string => (code === connectionLost ? this.qemu.lastWords() : "");
     return run(this.command(command), { timeoutSeconds: commandSeconds, remark, ...options });
   }
 
@@ -319,80 +308,6 @@ address add fd00:198:19::2/64 dev eth0 nodad
 neighbour replace 198.19.0.10 lladdr ${hostMac} dev eth0 nud permanent
 neighbour replace fd00:198:19::10 lladdr ${hostMac} dev eth0 nud permanent
 `;
-
-/**
- * A nested /dev/kvm may exist and still run no guest, so emulation is the default: `EBPF_VM_ACCEL=kvm` is faster. Both
- * processors on one thread: with a thread for each, two guests crashed while XDP programs were exchanged under a flood.
- * The cause was not found; that exchange rewrites code which the other processor runs (kernel/bpf/dispatcher.c).
- */
-const accelerator = process.env["EBPF_VM_ACCEL"] ?? "tcg,thread=single";
-
-function startQemu(
-  image: string,
-  kernel: KernelName,
-  port: number,
-  directory: string,
-  append: string,
-): ChildProcess {
-  const drive = (file: string, more: string): string[] => [
-    "-drive",
-    `file=${file},format=raw,if=virtio,${more}`,
-  ];
-  const args = [
-    ...["-M", "pc", "-cpu", "max", "-accel", accelerator, "-smp", "2", "-m", "512"],
-    ...["-display", "none", "-serial", `file:${join(directory, "console")}`],
-    ...["-kernel", join(image, kernel, "vmlinuz"), "-initrd", join(image, kernel, "initrd")],
-    ...["-append", `console=ttyS0 loglevel=4 net.ifnames=0 panic=5 lsm=landlock,lockdown,bpf ${append}`],
-    ...drive(join(image, "root.img"), "snapshot=on"),
-    ...drive(join(image, kernel, "modules.img"), "readonly=on"),
-    ...["-netdev", `user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:${port}-:22`],
-    ...["-device", "virtio-net-pci,netdev=n,romfile=", "-device", "virtio-rng-pci"],
-  ];
-  // ends with this process, however that ends; qemu keeps its copy of the disk in TMPDIR
-  const command = ["--pdeathsig", "KILL", "qemu-system-x86_64", ...args];
-  return spawn("setpriv", command, { stdio: "ignore", env: { ...process.env, TMPDIR: directory } });
-}
-
-/** sshd's first line; qemu itself accepts connections long before. */
-async function greeting(port: number, qemu: ChildProcess, directory: string): Promise<void> {
-  const deadline = Date.now() + bootSeconds * 1000;
-  while (!(await greets(port))) {
-    if (qemu.exitCode !== null || Date.now() > deadline) {
-      const what =
-        qemu.exitCode === null ? `no sshd after ${bootSeconds} s` : `qemu: exit status ${qemu.exitCode}`;
-      throw new Error(`${what}; ${lastWords(directory)}`);
-    }
-    await new Promise((done) => setTimeout(done, 200));
-  }
-}
-
-function lastWords(directory: string): string {
-  return `the console says:\n${readFileSync(join(directory, "console"), "utf8").slice(-consoleBytes)}\n`;
-}
-
-function greets(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const socket = connect(port, "127.0.0.1");
-    const finish = (answer: boolean): void => {
-      socket.destroy();
-      done(answer);
-    };
-    socket.setTimeout(3000, () => finish(false));
-    socket.once("error", () => finish(false));
-    socket.once("close", () => finish(false));
-    socket.once("data", (data) => finish(data.toString().startsWith("SSH-2.0")));
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer().once("error", fail);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => done(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}
 
 function quote(word: string): string {
   return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
