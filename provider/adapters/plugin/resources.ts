@@ -22,12 +22,12 @@ import { type Call, type ChangeKind, isUnreachable, PartialError, type Propertie
 import { formatSpecId, parseSpecId } from "../../protocol/spec-id";
 import type { Connection } from "../../transport/connection";
 import { PROVIDER_KEY } from "../provider-text";
-import { REFERENCES, secret, unfitAssets } from "../wire";
+import { fromEngine, REFERENCES, secret, unfitAssets } from "../wire";
 import type { Calls, Subject } from "./calls";
 import type { Core } from "./core";
 import { withSecrets } from "./secrets";
 import { HalfDone } from "./status";
-import { fromStruct, toStruct } from "./struct";
+import { fromStruct, rawOf, toStruct } from "./struct";
 import { kindOf, parseUrn, type Urn } from "./urn";
 
 /** Known before and after every update of a resource that is not replaced. */
@@ -71,9 +71,9 @@ export function createResources(core: Core, calls: Calls) {
   }
 
   /** Whether a state is as `encode` would write it: by this adapter, and with nothing to mark as a secret. */
-  function isAsEncoded(kind: string, state: Struct | undefined, outputs: Properties): boolean {
+  function isAsEncoded(kind: string, state: Properties, outputs: Properties): boolean {
     const definition = core.definitionOf(kind);
-    const isOwn = state?.getFieldsMap().has(PROVIDER_KEY) === false;
+    const isOwn = !(PROVIDER_KEY in state);
     return isOwn && definition !== undefined && withSecrets(definition.inputs, outputs) === outputs;
   }
 
@@ -175,8 +175,10 @@ export function createResources(core: Core, calls: Calls) {
       const id = request.getId();
       const work = async (kind: string, call: Call) => {
         const properties = request.getProperties();
-        const state = fromStruct(properties);
-        if (state?.["specId"] !== undefined && !holdsReferences(properties)) ownSdk.add(urn);
+        const raw = properties === undefined ? {} : rawOf(properties);
+        const state = properties === undefined ? undefined : fromEngine(raw);
+        const isOwnSdk = state?.["specId"] !== undefined && !REFERENCES.some((name) => name in raw);
+        if (isOwnSdk) ownSdk.add(urn);
         const found =
           state?.["specId"] === undefined
             ? await lookUp(urn, kind, id, state, call)
@@ -184,7 +186,7 @@ export function createResources(core: Core, calls: Calls) {
         if (found === null) return new ReadResponse();
         const response = new ReadResponse().setId(id).setRefreshBeforeUpdate(autoRefresh);
         // as it came; inputs that are not given stay as the engine has them
-        if (found.unchanged && isAsEncoded(kind, properties, found.outputs)) {
+        if (found.unchanged && isAsEncoded(kind, raw, found.outputs)) {
           return response.setProperties(properties);
         }
         return response
@@ -289,10 +291,6 @@ const kinds: Record<ChangeKind, PropertyDiff.Kind> = {
   "delete-replace": PropertyDiff.Kind.DELETE_REPLACE,
   "update-replace": PropertyDiff.Kind.UPDATE_REPLACE,
 };
-
-function holdsReferences(state: Struct | undefined): boolean {
-  return REFERENCES.some((name) => state?.getFieldsMap().has(name));
-}
 
 function headOf(path: string): string {
   return /^[^.[]*/.exec(path)![0];

@@ -6,6 +6,7 @@
  */
 import {
   type handleUnaryCall,
+  type MethodDefinition,
   Server,
   ServerCredentials,
   type UntypedServiceImplementation,
@@ -18,6 +19,7 @@ import {
   type ProviderHandshakeRequest,
   ProviderHandshakeResponse,
 } from "@pulumi/pulumi/proto/provider_pb";
+import type { Message } from "google-protobuf";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -31,7 +33,7 @@ import { openEngineLog } from "./engine-log";
 import type * as FunctionsModule from "./functions";
 import type * as ResourcesModule from "./resources";
 import { toServiceError } from "./status";
-import { fromStruct } from "./struct";
+import { fromStruct, type MessageClass, readMessage, writeMessage } from "./struct";
 
 /** As the engine's own limit: a state may hold large maps. */
 const MESSAGE_BYTES = 400 << 20;
@@ -160,13 +162,31 @@ export async function serve(handlers: Handlers): Promise<{ port: number; close()
   for (const [name, handler] of Object.entries(handlers)) {
     methods[name] = answer(handler as (request: unknown) => Promise<unknown>);
   }
-  server.addService(ResourceProviderService, methods);
+  server.addService(service, methods);
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     ),
   );
   return { port, close: () => server.forceShutdown() };
+}
+
+/** With a Struct as its bytes. */
+const service = Object.fromEntries(
+  Object.entries(ResourceProviderService).map(([name, method]) => {
+    const { requestType, responseType } = method as Method;
+    const own: Partial<Method> = {
+      requestDeserialize: (bytes) => readMessage(requestType, bytes),
+      responseSerialize: (message) => Buffer.from(writeMessage(responseType, message)),
+    };
+    return [name, { ...method, ...own }];
+  }),
+);
+
+/** What the generated service has, beyond its types. */
+interface Method extends MethodDefinition<Message, Message> {
+  requestType: MessageClass;
+  responseType: MessageClass;
 }
 
 /** Whatever a handler throws, at once or later, becomes the call's answer. */

@@ -5,6 +5,7 @@ import { Status } from "@pulumi/pulumi/proto/status_pb";
 import { Any } from "google-protobuf/google/protobuf/any_pb";
 import type { Struct } from "google-protobuf/google/protobuf/struct_pb";
 import { EbpfError } from "../../errors";
+import { writeMessage } from "./struct";
 
 /** A resource that is there, but not as it shall be: the engine keeps `properties` and calls update next. */
 export class HalfDone extends Error {
@@ -40,6 +41,6 @@ function detailsOf({ message, id, properties, refreshBeforeUpdate }: HalfDone): 
     .setReasonsList([message])
     .setRefreshBeforeUpdate(refreshBeforeUpdate);
   const detail = new Any();
-  detail.pack(failed.serializeBinary(), "pulumirpc.ErrorResourceInitFailed");
+  detail.pack(writeMessage(ErrorResourceInitFailed, failed), "pulumirpc.ErrorResourceInitFailed");
   return new Status().setCode(status.UNKNOWN).setMessage(message).setDetailsList([detail]);
 }

@@ -1,15 +1,58 @@
-/** Values between protobuf's Struct and the lifecycle's plain JSON. */
-import { type JavaScriptValue, Struct } from "google-protobuf/google/protobuf/struct_pb";
+/**
+ * Values between protobuf's Struct and the lifecycle's plain JSON. In a message a Struct is an empty object that stands for
+ * the bytes that came, or go: `readMessage` and `writeMessage` know them.
+ */
+import { BinaryReader, BinaryWriter, type Message } from "google-protobuf";
+import { Struct } from "google-protobuf/google/protobuf/struct_pb";
 import type { Properties } from "../../lifecycle";
-import { fromEngine, toEngine } from "../wire";
+import { fromEngine } from "../wire";
+import { decodeStruct, encodeStruct } from "./struct-bytes";
+
+const bytesOf = new WeakMap<Struct, Uint8Array>();
 
 /** Undefined stays so: the engine tells nothing from an empty set of properties. */
 export function fromStruct(struct: Struct): Properties;
 export function fromStruct(struct: Struct | undefined): Properties | undefined;
 export function fromStruct(struct: Struct | undefined): Properties | undefined {
-  return struct === undefined ? undefined : fromEngine(struct.toJavaScript());
+  return struct === undefined ? undefined : fromEngine(rawOf(struct));
+}
+
+/** As the engine has it, its own properties and secrets included. */
+export function rawOf(struct: Struct): Properties {
+  return decodeStruct(bytesOf.get(struct) ?? struct.serializeBinary());
 }
 
 export function toStruct(properties: Properties): Struct {
-  return Struct.fromJavaScript(toEngine(properties) as Record<string, JavaScriptValue>);
+  const struct = new Struct();
+  bytesOf.set(struct, encodeStruct(properties));
+  return struct;
+}
+
+/** As protoc makes the class of a message. */
+export interface MessageClass<M extends Message = Message> {
+  new (): M;
+  deserializeBinaryFromReader(message: M, reader: BinaryReader): M;
+  serializeBinaryToWriter(message: M, writer: BinaryWriter): void;
+}
+
+export function readMessage<M extends Message>(type: MessageClass<M>, bytes: Uint8Array): M {
+  const reader = new BinaryReader(bytes);
+  const { readMessage } = reader;
+  reader.readMessage = (inner, read) => {
+    if (inner instanceof Struct) bytesOf.set(inner, reader.readBytes());
+    else readMessage.call(reader, inner, read);
+  };
+  return type.deserializeBinaryFromReader(new type(), reader);
+}
+
+export function writeMessage<M extends Message>(type: MessageClass<M>, message: M): Uint8Array {
+  const writer = new BinaryWriter();
+  const { writeMessage } = writer;
+  writer.writeMessage = (field, inner, write) => {
+    const bytes = inner instanceof Struct ? bytesOf.get(inner) : undefined;
+    if (bytes === undefined) writeMessage.call(writer, field, inner, write);
+    else writer.writeBytes(field, bytes);
+  };
+  type.serializeBinaryToWriter(message, writer);
+  return writer.getResultBuffer();
 }
