@@ -16,11 +16,11 @@
  *   start                    the agent now has standard input and output
  *
  * A bundle directory is named by its contents, and each file in it appears by rename after all files were verified.
- * The first start after a boot verifies it again (Node itself by its size) and notes inode, size and ctime of each
- * file in <run>/verified-<digest>, and of a Node of the host's own in <run>/node; the next ones compare those, which
- * every write changes, since to hash 3 MB takes as long as to load them. So a partial or damaged one is never used but
- * repaired, and any number of deliveries at once end in the same files. A delivery also removes what has not been
- * started for a month.
+ * The first start after a boot verifies it again (Node itself by its size). It notes, as a delivery does, which bundle
+ * and which Node the host takes in <run>/platform, and inode, size and ctime of each file of both in
+ * <run>/verified-<digest>. The next ones compare those, which every write changes: to hash 3 MB and to ask Node for its
+ * version would take as long as the rest of the start. So a partial or damaged one is never used but repaired, and any
+ * number of deliveries at once end in the same files. A delivery also removes what has not been started for a month.
  */
 import { randomBytes } from "node:crypto";
 import { type Bundle, type Bundles, checksums, NODE_PATH, type Variant } from "./bundle";
@@ -50,33 +50,30 @@ esac`;
 /** Sets `variant` too. */
 export const detectVariant = detectPlatform + askVersion;
 
-/** As askVersion, which takes as long as all the rest: a Node that is new enough is noted, as the bundle's files are. */
-const recallVersion = `
-before=
-[ -r ${RUN_ROOT}/node ] && read -r before <${RUN_ROOT}/node
-now=$([ -z "$node" ] || stat -Lc '%n %i %s %z' "$node" 2>/dev/null)
-if [ -n "$now" ] && [ "$now" = "$before" ]; then
-  variant=plain
-else
-  ${askVersion.trim()}
-  [ $variant = plain ] && ${noted("node")}
-fi`;
-
 export function newNonce(): string {
   return `pulumi-ebpf-${randomBytes(12).toString("hex")}`;
 }
 
-/** Ends in the line that replaces the shell: what follows on standard input is the agent's. */
+/** Ends in the command that replaces the shell: what follows on standard input is the agent's. */
 export function bootstrapScript(bundles: Bundles, nonce: string): string {
   return `
 say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
 [ -z "$SSH_CONNECTION" ] || say from "$SSH_CONNECTION"
 script=${quote(asRoot(bundles, nonce))}
-if [ "$(id -u)" = 0 ]; then run=; elif command -v sudo >/dev/null; then run='sudo -n'; say as "$(id -un)"; else say no-sudo "$(id -un)"; exit 1; fi
-if [ -n "$run" ] && [ -x ${LAUNCHER} ] && ! sudo -n -l sh >/dev/null 2>&1; then
-  exec sudo -n ${LAUNCHER} ${nonce} ${digests(bundles).join(" ")}
+uid=
+[ -r /proc/self/status ] && while read -r name _ uid _ && [ "$name" != Uid: ]; do :; done </proc/self/status
+if [ "\${uid:-$(id -u)}" = 0 ]; then
+  eval "$script"
+elif ! command -v sudo >/dev/null; then
+  say no-sudo "$(id -un)"
+  exit 1
+else
+  say as "$(id -un)"
+  if [ -x ${LAUNCHER} ] && ! sudo -n -l sh >/dev/null 2>&1; then
+    exec sudo -n ${LAUNCHER} ${nonce} ${digests(bundles).join(" ")}
+  fi
+  exec sudo -n sh -c "$script"
 fi
-exec $run sh -c "$script"
 `;
 }
 
@@ -93,23 +90,32 @@ say() { printf '\\n%s %s\\n' ${nonce} "$*"; }
 umask 077
 cd /
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin
-${detectPlatform}
-${recallVersion}
-[ -n "$arch" ] || { say unsupported "$(uname -s) $(uname -m)"; exit 1; }
-case $arch-$variant in
+choose() {
+  case $arch-$variant in
 ${(["x64", "arm64"] as const).flatMap((arch) => [known(bundles, arch, "plain"), known(bundles, arch, "node")]).join("\n")}
-esac
-dir=${AGENT_ROOT}/$digest
-[ $variant = plain ] || node=$dir/${NODE_PATH}
-intact() {
-  cd "$dir" 2>/dev/null || return 1
-  now=$(stat -c '%n %i %s %z' $paths 2>/dev/null)
-  [ -n "$now" ] && [ "$now" = "$(cat ${RUN_ROOT}/verified-$digest 2>/dev/null)" ] && return
-  printf '%s' "$sums" | sha256sum -c >/dev/null 2>&1 &&
-    { [ $variant = plain ] || [ "$(wc -c 2>/dev/null <${NODE_PATH})" -eq $node_size ]; } || return
-  ${noted("verified-$digest")}
-  return 0
+  *) return 1 ;;
+  esac
+  dir=${AGENT_ROOT}/$digest
 }
+now() { cd "$dir" 2>/dev/null && stat -Lc '%n %i %s %z' \${node:+"$node"} $paths 2>/dev/null; }
+unchanged() {
+  [ -r ${RUN_ROOT}/platform ] && read -r arch variant node <${RUN_ROOT}/platform && choose || return
+  [ "$(now)" = "$(cat ${RUN_ROOT}/verified-$digest 2>/dev/null || echo none)" ]
+}
+intact() {
+  cd "$dir" 2>/dev/null && printf '%s' "$sums" | sha256sum -c >/dev/null 2>&1 &&
+    { [ $variant = plain ] || [ "$(wc -c 2>/dev/null <${NODE_PATH})" -eq $node_size ]; }
+}
+note() {
+  file=${RUN_ROOT}/$1
+  { mkdir -p ${RUN_ROOT} && printf '%s\\n' "$2" >$file.$$ && mv -f $file.$$ $file; } 2>/dev/null
+}
+if ! unchanged; then
+${detectVariant.trim()}
+[ -n "$arch" ] || { say unsupported "$(uname -s) $(uname -m)"; exit 1; }
+[ $variant = plain ] || node=
+choose
+found=$(now)
 if ! intact; then
   mkdir -p ${AGENT_ROOT} && new=$(mktemp -d ${AGENT_ROOT}/.new.XXXXXX) || exit 1
   trap 'rm -rf "$new"' EXIT
@@ -131,18 +137,17 @@ if ! intact; then
   done
   cd / && rm -rf "$new"
   trap - EXIT HUP INT TERM PIPE
+  found=$(now)
 ${removeUnused}
+fi
+note platform "$arch $variant $node"
+note verified-$digest "$found"
 fi
 cd /
 say start
+[ $variant = plain ] || node=$dir/${NODE_PATH}
 exec "$node" "$dir/agent.js" serve
 `;
-}
-
-/** Keeps `now`; where it cannot be kept, the next start finds out again. */
-function noted(name: string): string {
-  const file = `${RUN_ROOT}/${name}`;
-  return `{ mkdir -p ${RUN_ROOT} && printf '%s\\n' "$now" >${file}.$$ && mv -f ${file}.$$ ${file}; } 2>/dev/null`;
 }
 
 /** Other bundles, a month after their last start (start.ts), but for what a unit starts at boot. */

@@ -69,7 +69,7 @@ describe("delivery", function () {
     const lines = (await suite.host.exec(["cat", noted])).stdout.trim().split("\n");
     assert.deepEqual(
       lines.map((line) => line.split(" ")[0]),
-      suite.manifest.x64.files.map(({ path }) => path),
+      [process.execPath, ...suite.manifest.x64.files.map(({ path }) => path)],
     );
   });
 
@@ -135,7 +135,7 @@ describe("delivery", function () {
     await suite.host.exec([
       "sh",
       "-ec",
-      `touch -d '20 days ago' ${AGENTS}/${recent}; touch /run/pulumi-ebpf/code-${unused}`,
+      `touch -d '20 days ago' ${AGENTS}/${recent}; mkdir -p /run/pulumi-ebpf; touch /run/pulumi-ebpf/code-${unused}`,
     ]);
     await suite.host.write(
       "/etc/systemd/system/bpf.service",
@@ -156,15 +156,24 @@ describe("delivery", function () {
   });
 
   it("asks a host's Node for its version again when it is another one", async () => {
-    const note = async (): Promise<string> =>
-      (await suite.host.exec(["cat", "/run/pulumi-ebpf/node"])).stdout;
-    await suite.pool.open(suite.host.connection);
-    suite.pool.closeAll();
-    const noted = await note();
-    assert.match(noted, /^\/\S+ \d+ \d+ /);
-    await suite.host.write("/run/pulumi-ebpf/node", noted.replace(/ \d+ /, " 0 "));
-    await suite.pool.open(suite.host.connection);
-    assert.equal(await note(), noted);
+    await suite.undeliver();
+    const { host } = suite;
+    const found = (await host.exec(["sh", "-c", "command -v node"])).stdout.trim();
+    const variant = async (): Promise<string> => {
+      const { hello } = await suite.pool.open(host.connection);
+      suite.pool.closeAll();
+      return hello.bootId;
+    };
+    for (let start = 0; start < 3; start++) assert.equal(await variant(), `node ${process.version} as uid 0`);
+    await host.exec(["mv", found, `${found}.kept`]);
+    await host.write(found, "#!/bin/sh\necho v16.20.2\n", "755");
+    try {
+      assert.match(await variant(), /^node v22/);
+    } finally {
+      await host.exec(["mv", `${found}.kept`, found]);
+    }
+    await suite.undeliver();
+    assert.equal(await variant(), `node ${process.version} as uid 0`);
   });
 
   it("brings Node to a host whose own is too old, each time", async () => {
