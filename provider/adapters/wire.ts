@@ -1,6 +1,6 @@
 /** Values between the engine's JSON and the lifecycle's. */
 import type { Problem } from "../errors";
-import { type Path, propertyPath } from "../lifecycle/unknowns"; // alone: a plugin loads the rest later
+import { propertyPath } from "../lifecycle/unknowns"; // alone: a plugin loads the rest later
 import { APPLYING_KEY, PROVIDER_KEY } from "./provider-text";
 
 /** sdk/go/common/resource/sig: the key that marks a value of a special kind, and two of the kinds. */
@@ -21,16 +21,27 @@ export function fromEngine(properties: Properties): Properties {
 }
 
 /** Assets without a path on this machine, and archives, where fromEngine left them. */
-export function unfitAssets(value: unknown, path: Path = []): Problem[] {
-  if (value === null || typeof value !== "object") return [];
+export function unfitAssets(value: unknown): Problem[] {
+  const found: Problem[] = [];
+  addUnfit(value, [], found);
+  return found;
+}
+
+/** `path` is one for all levels: a long list is walked without a new one for each of its parts. */
+function addUnfit(value: unknown, path: (string | number)[], found: Problem[]): void {
+  if (value === null || typeof value !== "object") return;
   if (SIGNATURE in value) {
     const reason = "expected a path or a FileAsset: other assets and archives are no file of this machine";
-    return [{ property: propertyPath(path), reason }];
+    found.push({ property: propertyPath(path), reason });
+    return;
   }
-  const children: [string | number, unknown][] = Array.isArray(value)
-    ? value.map((child, index) => [index, child])
-    : Object.entries(value);
-  return children.flatMap(([key, child]) => unfitAssets(child, [...path, key]));
+  for (const key of Array.isArray(value) ? value.keys() : Object.keys(value)) {
+    const child = (value as Record<string | number, unknown>)[key];
+    if (child === null || typeof child !== "object") continue;
+    path.push(key);
+    addUnfit(child, path, found);
+    path.pop();
+  }
 }
 
 function plain(value: unknown): unknown {

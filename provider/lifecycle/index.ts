@@ -34,6 +34,7 @@ export type { Call, Severity } from "./call";
 export { readSettings, type Settings, withCredentials, withoutCredentials } from "./credentials";
 export { isUnreachable } from "./describe";
 export type { ChangeKind, Diff } from "./diff";
+export { alikeHeld } from "./held";
 export { problemsOfInput } from "./problems";
 export { PartialError, type Properties } from "./state";
 export { UNKNOWN };
@@ -53,7 +54,10 @@ export interface ReadOutcome {
 
 /** Each may be given the call of the engine that it serves; without one it reports where `LifecycleOptions` says. */
 export interface Lifecycle {
-  /** Never throws. `olds` are the inputs in the state, absent for a new or replacing resource. */
+  /**
+   * Never throws. `olds` are the inputs in the state, absent for a new or replacing resource; without those that the host
+   * holds in chunks where it is `preview` that plans.
+   */
   check(kind: string, olds: Properties | undefined, news: Properties, call?: Call): Promise<CheckOutcome>;
   /** No call from now on is part of a preview: check asks no host, since apply finds all that plan would. */
   beginUpdate(): void;
@@ -172,8 +176,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   ): Promise<CheckOutcome> {
     const { inputs, problems, complete } = await checkInputs(definition, olds, news, openSources);
     if (problems.length > 0 || complete === undefined) return { inputs, failures: problems };
-    const unchanged = olds !== undefined && !diffInputs(definition, olds, inputs).changes;
-    if (unchanged || !plans) return { inputs, failures: [] };
+    const needsPlan = plans && (olds === undefined || diffInputs(definition, olds, inputs).changes);
+    if (!needsPlan) return { inputs, failures: [] };
     const { checked, sources } = complete;
     const blame = (error: EbpfError) => definition.blame?.(error, checked);
     const spec = definition.compile(checked);

@@ -18,8 +18,8 @@ const BOOLEAN = tag(4, 0);
 const STRUCT = tag(5, 2);
 const LIST = tag(6, 2);
 
-/** Fails with `internal` on what is no Struct. */
-export function decodeStruct(encoded: Uint8Array): Properties {
+/** Without the members of these names. Fails with `internal` on what is no Struct. */
+export function decodeStruct(encoded: Uint8Array, leftOut: readonly string[] = []): Properties {
   const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
   let at = 0;
 
@@ -46,7 +46,7 @@ export function decodeStruct(encoded: Uint8Array): Properties {
     return text;
   }
 
-  function struct(last: number): Properties {
+  function struct(last: number, without: readonly string[] = []): Properties {
     const object: Properties = {};
     while (at < last) {
       expectTag(FIRST);
@@ -58,10 +58,12 @@ export function decodeStruct(encoded: Uint8Array): Properties {
           key = string();
         } else {
           expectTag(ENTRY_VALUE);
-          member = value(end());
+          const memberEnd = end();
+          if (without.includes(key)) at = memberEnd;
+          else member = value(memberEnd);
         }
       }
-      object[key] = member;
+      if (!without.includes(key)) object[key] = member;
     }
     return object;
   }
@@ -98,7 +100,7 @@ export function decodeStruct(encoded: Uint8Array): Properties {
     if (bytes[at++] !== expected) throw strange(at - 1);
   }
 
-  return struct(bytes.length);
+  return struct(bytes.length, leftOut);
 }
 
 function strange(at: number): EbpfError {

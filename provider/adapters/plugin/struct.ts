@@ -10,16 +10,19 @@ import { decodeStruct, encodeStruct } from "./struct-bytes";
 
 const bytesOf = new WeakMap<Struct, Uint8Array>();
 
-/** Undefined stays so: the engine tells nothing from an empty set of properties. */
-export function fromStruct(struct: Struct): Properties;
-export function fromStruct(struct: Struct | undefined): Properties | undefined;
-export function fromStruct(struct: Struct | undefined): Properties | undefined {
-  return struct === undefined ? undefined : fromEngine(rawOf(struct));
+/**
+ * Without the properties of these names, which then cost nothing. Undefined stays so: the engine tells nothing from an
+ * empty set of properties.
+ */
+export function fromStruct(struct: Struct, leftOut?: readonly string[]): Properties;
+export function fromStruct(struct: Struct | undefined, leftOut?: readonly string[]): Properties | undefined;
+export function fromStruct(struct: Struct | undefined, leftOut?: readonly string[]): Properties | undefined {
+  return struct === undefined ? undefined : fromEngine(rawOf(struct, leftOut));
 }
 
 /** As the engine has it, its own properties and secrets included. */
-export function rawOf(struct: Struct): Properties {
-  return decodeStruct(bytesOf.get(struct) ?? struct.serializeBinary());
+export function rawOf(struct: Struct, leftOut?: readonly string[]): Properties {
+  return decodeStruct(bytesOf.get(struct) ?? struct.serializeBinary(), leftOut);
 }
 
 export function toStruct(properties: Properties): Struct {

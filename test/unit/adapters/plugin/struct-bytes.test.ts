@@ -45,6 +45,11 @@ describe("A Struct as bytes", () => {
     assert.deepEqual(Object.keys(decodeStruct(encoded)), names);
   });
 
+  it("is read without the members that nobody needs", () => {
+    const encoded = encodeStruct({ a: { b: 1, c: 2 }, b: [{ a: 1 }], c: 3 });
+    assert.deepEqual(decodeStruct(encoded, ["b"]), { a: { b: 1, c: 2 }, c: 3 });
+  });
+
   it("reads a part of a larger buffer", () => {
     const encoded = encodeStruct({ a: "b" });
     const larger = new Uint8Array(encoded.length + 8).fill(255);
