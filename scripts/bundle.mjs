@@ -2,6 +2,7 @@
 // that judges by network policies, our libbpf per architecture, manifest.json.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -66,11 +67,35 @@ async function bundled(entry) {
     legalComments: "inline",
     // koffi's loader requires its native package by name: delivered beside main.js in node_modules
     external: ["@koromix/*"],
+    plugins: [builtins],
     logLevel: "warning",
     write: false,
   });
   return outputFiles[0].contents;
 }
+
+/**
+ * Node's own modules, each required once: esbuild alone would copy every property of one for each file that imports its
+ * default, a fifth of what the agent's start takes beside Node's own.
+ */
+const builtins = {
+  name: "builtins",
+  setup({ onResolve, onLoad }) {
+    const namespace = "builtin";
+    onResolve({ filter: /^node:/ }, ({ path, kind }) =>
+      kind === "import-statement" ? { path, namespace } : undefined,
+    );
+    onLoad({ filter: /^/, namespace }, ({ path }) => {
+      const names = Object.keys(createRequire(import.meta.url)(path)).filter((name) => name !== "default");
+      // pure, so that what nobody imports is left out: a host's Node may not have it
+      const exported = names.map(
+        (name) => `export const ${name} = /* @__PURE__ */ (() => builtin.${name})();`,
+      );
+      const contents = [`const builtin = require("${path}");`, "export default builtin;", ...exported];
+      return { contents: contents.join("\n") };
+    });
+  },
+};
 
 /** A build that changes nothing touches nothing: a program that reads the bundle meanwhile is not disturbed. */
 function writeChanged(path, bytes) {
