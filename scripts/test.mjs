@@ -3,7 +3,7 @@
 // Without a phase: all but vm. e2e/plugin is what test/e2e/plugin has, and so on. --all also runs what is too slow for
 // every day (EBPF_TEST_ALL=1).
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -11,18 +11,22 @@ import { setUp } from "./setup.mjs";
 import { root, SetupError } from "./step.mjs";
 
 /**
- * Folders of test/ in their order, and the minutes after which one is stuck: about four times what it takes on two cores
- * that do nothing else; with --all a second number.
+ * Folders of test/ in their order. `minutes`: after them one is stuck, about four times what it takes on two cores that do
+ * nothing else; with --all a second number. `parallel`: two files at once, as most of them keep one processor busy;
+ * `first` are those that take longest, lest one runs on alone in the end.
  */
 const phases = {
-  unit: [5, 10],
-  kernel: [15, 90],
-  transport: [15, 15],
-  e2e: [50, 120],
-  vm: [60, 60],
+  unit: { minutes: [5, 10] },
+  kernel: {
+    minutes: [20, 90],
+    parallel: true,
+    first: ["network-policy/differential.test.ts", "agent/network-policy/traffic.test.ts"],
+  },
+  transport: { minutes: [15, 15] },
+  e2e: { minutes: [50, 120], parallel: true },
+  vm: { minutes: [60, 60] },
 };
 
-/** Files of e2e that run at once: a step of the engine keeps one processor busy. */
 const JOBS = Math.min(2, availableParallelism());
 
 async function main() {
@@ -69,7 +73,7 @@ async function runPart(part, { all, grep }) {
   const directory = mkdtempSync(join(tmpdir(), "ebpf-test-summary-"));
   try {
     const summary = join(directory, "summary.json");
-    const status = await mocha(part, grep, phases[phaseOf(part)][all ? 1 : 0], {
+    const status = await mocha(part, grep, phases[phaseOf(part)].minutes[all ? 1 : 0], {
       PULUMI_EBPF_TEST_SUMMARY: summary,
       ...(all ? { EBPF_TEST_ALL: "1" } : {}),
     });
@@ -83,16 +87,28 @@ async function runPart(part, { all, grep }) {
   }
 }
 
+/** Below test/<part>, in the order in which they start. */
+function testFiles(part) {
+  const { first = [] } = phases[phaseOf(part)];
+  const files = readdirSync(join(root, "test", part), { recursive: true })
+    .filter((name) => name.endsWith(".test.ts"))
+    .map((name) => `test/${part}/${name}`)
+    .sort();
+  const longest = first.map((name) => `test/${phaseOf(part)}/${name}`).filter((file) => files.includes(file));
+  return [...new Set([...longest, ...files])];
+}
+
 function mocha(part, grep, minutes, env) {
   const phase = phaseOf(part);
+  const { parallel = false } = phases[phase];
   const args = [
     join(root, "node_modules/mocha/bin/mocha.js"),
     ...["--require", "tsx/cjs"],
     ...(phase === "unit" ? [] : ["--require", "./test/support/residue.ts"]),
-    ...(phase === "e2e" && JOBS > 1 ? ["--parallel", "--jobs", `${JOBS}`] : []),
+    ...(parallel && JOBS > 1 ? ["--parallel", "--jobs", `${JOBS}`] : []),
     ...["--reporter", "./test/support/reporter.ts"],
     ...(grep === undefined ? [] : ["--grep", grep]),
-    `test/${part}/**/*.test.ts`,
+    ...testFiles(part),
   ];
   return new Promise((done, fail) => {
     const child = spawn(process.execPath, args, {

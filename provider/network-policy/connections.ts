@@ -10,7 +10,7 @@ export function track(tracked: readonly Tracked[], { ends, opens = [] }: Evaluat
     opened.some(
       (other) =>
         (one.direction === other.direction && sameFlow(one, other)) ||
-        (!isIcmp(protocolNumber(one.protocol)) && !sameFlow(one, other) && sameFlow(one, exchanged(other))),
+        (answers(one, other) && !isIcmp(protocolNumber(one.protocol)) && !sameFlow(one, other)),
     );
   const fragments = opens.filter((one) => "fragment" in one);
   const rest = tracked.filter((one) =>
@@ -55,7 +55,15 @@ export function sideOf(
   }
   const synchronizes = packet.tcpFlags?.includes("SYN") && !packet.tcpFlags.includes("ACK");
   if (role === "request" || synchronizes || connection.direction === packet.direction) return undefined;
-  return sameFlow(connection, exchanged(packet)) ? "reply" : undefined;
+  return answers(connection, packet) ? "reply" : undefined;
+}
+
+/** Whether one is the other's flow the other way round. */
+function answers<Header extends PacketHeader & { direction: Direction }>(
+  one: Header,
+  other: Header,
+): boolean {
+  return one.source === other.destination && sameFlow(one, exchanged(other));
 }
 
 function exchanged<Header extends PacketHeader & { direction: Direction }>(packet: Header): Header {
@@ -67,11 +75,10 @@ function exchanged<Header extends PacketHeader & { direction: Direction }>(packe
 }
 
 function sameFlow(one: PacketHeader, other: PacketHeader): boolean {
+  if (one.source !== other.source || one.destination !== other.destination) return false;
   const protocol = protocolNumber(one.protocol);
   return (
     protocol === protocolNumber(other.protocol) &&
-    one.source === other.source &&
-    one.destination === other.destination &&
     one.sourcePort === other.sourcePort &&
     one.destinationPort === other.destinationPort &&
     (!isIcmp(protocol) ||

@@ -46,8 +46,8 @@ describe("sampled verdict events", function () {
     ]);
     const began = Date.now();
     assert.ok(at.network.enters(443));
-    assert.ok(!at.network.enters(23));
-    assert.ok(!at.network.enters(80));
+    assert.ok(at.network.keptOut(23));
+    assert.ok(at.network.keptOut(80));
     const [syn, reset] = await eventsOn(443, 2);
     const rule = (name: string) => ({ stack, policy: "web", direction: "ingress", name });
     const { time, generation, ...facts } = syn!;
@@ -70,7 +70,7 @@ describe("sampled verdict events", function () {
       ["egress", "allow", "connection", sourcePort],
     );
     const judged = async (port: number) => {
-      at.network.enters(port);
+      at.network.knocks(port);
       const [{ verdict, reason, rule: by }] = (await eventsOn(port, 1)) as [EventFacts];
       return [verdict, reason, by];
     };
@@ -111,7 +111,7 @@ describe("sampled verdict events", function () {
     let ended = false;
     void found.finally(() => (ended = true));
     while (!ended) {
-      at.network.enters(9443);
+      at.network.knocks(9443);
       await new Promise((done) => setTimeout(done, 10));
     }
     assert.equal((await found)[0]!.rule?.name, "port 9443");
@@ -124,7 +124,7 @@ describe("sampled verdict events", function () {
     // more than a ring of 256 KiB has room for
     at.network.floods(4000);
     await at.agent.call("policy.events", {});
-    at.network.enters(443);
+    at.network.knocks(443);
     const [event] = await eventsOn(443, 1);
     assert.equal(event!.verdict, "deny");
   });
@@ -148,7 +148,7 @@ describe("sampled verdict events", function () {
     await at.apply(at.policy("admin", { ingress: [{ name: "ssh", ports: tcp(22) }] }));
     const ask = { policy: `${stack}/NetworkPolicy/admin` };
     await at.agent.call("policy.events", ask);
-    for (const port of [443, 22, 80]) at.network.enters(port);
+    for (const port of [443, 22, 80]) at.network.knocks(port);
     const found: EventFacts[] = [];
     while (!found.some(({ packet }) => packet?.destinationPort === 80))
       found.push(...(await at.agent.call("policy.events", ask)).events);

@@ -27,7 +27,7 @@ describe("interfaces under a policy that allows nothing", function () {
 
   async function apply(infrastructure: boolean): Promise<void> {
     await at.apply(at.policy("nothing", { ingress: [], egress: [], infrastructure }));
-    assert.ok(!at.network.enters(80) && !at.network.leaves(80));
+    assert.ok(at.network.keptOut(80) && at.network.keptIn(80));
   }
 
   describe("with a DHCP server", () => {

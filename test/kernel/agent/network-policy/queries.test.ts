@@ -29,8 +29,8 @@ describe("questions about network policies", function () {
       ],
     });
     await at.apply(web);
-    at.network.enters(443);
-    at.network.enters(22);
+    at.network.knocks(443);
+    at.network.knocks(22);
     const [plane, ...others] = await at.agent.call("policy.show", { limit: 10 });
     assert.deepEqual(others, []);
     assert.deepEqual(

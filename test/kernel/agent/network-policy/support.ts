@@ -173,6 +173,17 @@ export class PolicyHost {
 const HOST = { ipv4: "10.98.0.1", ipv6: "fd98::1" };
 const PEER = { ipv4: "10.98.0.2", ipv6: "fd98::2" };
 
+/** For a SYN that is to be answered: a busy machine is slow, and TCP sends another one after a second. */
+const PATIENCE_SECONDS = 10;
+/** After which a SYN counts as not answered. */
+const SILENCE_SECONDS = 0.4;
+
+interface To {
+  /** Default the first. */
+  pair?: number;
+  ipv6?: boolean;
+}
+
 /** Two namespaces joined by `pairs` veth pairs `veth0`, `veth2` …: this host's, and one of peers with the odd ends. */
 export class PolicyNetwork {
   private readonly host = new PrivateNetwork();
@@ -211,14 +222,37 @@ export class PolicyNetwork {
     return this.peer.inside(work);
   }
 
-  /** Whether a TCP SYN of the peer is answered; that nobody listens is an answer, too. */
-  enters(port: number, { pair = 0, ipv6 = false } = {}): boolean {
-    return this.outside(() => answers(addressOf(ipv6 ? HOST.ipv6 : HOST.ipv4, pair), port));
+  /** Whether a TCP SYN of the peer is answered; that nobody listens is an answer, too. Waits for one that comes late. */
+  enters(port: number, to: To = {}): boolean {
+    return this.answersPeer(port, to, PATIENCE_SECONDS);
   }
 
-  /** The same from the host to the peer. */
-  leaves(port: number, { pair = 0, ipv6 = false } = {}): boolean {
-    return this.inside(() => answers(addressOf(ipv6 ? PEER.ipv6 : PEER.ipv4, pair), port));
+  /** Whether a TCP SYN of the peer is not answered. */
+  keptOut(port: number, to: To = {}): boolean {
+    return !this.answersPeer(port, to, SILENCE_SECONDS);
+  }
+
+  /** The peer sends a TCP SYN, whatever becomes of it. */
+  knocks(port: number): void {
+    this.answersPeer(port, {}, SILENCE_SECONDS);
+  }
+
+  /** As `enters`, from the host to the peer. */
+  leaves(port: number, to: To = {}): boolean {
+    return this.answersHost(port, to, PATIENCE_SECONDS);
+  }
+
+  /** As `keptOut`, from the host to the peer. */
+  keptIn(port: number, to: To = {}): boolean {
+    return !this.answersHost(port, to, SILENCE_SECONDS);
+  }
+
+  private answersPeer(port: number, { pair = 0, ipv6 = false }: To, seconds: number): boolean {
+    return this.outside(() => answers(addressOf(ipv6 ? HOST.ipv6 : HOST.ipv4, pair), port, seconds));
+  }
+
+  private answersHost(port: number, { pair = 0, ipv6 = false }: To, seconds: number): boolean {
+    return this.inside(() => answers(addressOf(ipv6 ? PEER.ipv6 : PEER.ipv4, pair), port, seconds));
   }
 
   /** So many datagrams of the peer. */
@@ -248,9 +282,13 @@ function addressOf(first: string, pair: number): string {
     : first.replace(".98.0.", `.98.${pair}.`);
 }
 
-function answers(address: string, port: number): boolean {
-  const { status } = spawnSync("timeout", ["0.4", "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`], {
-    stdio: "ignore",
-  });
+function answers(address: string, port: number, seconds: number): boolean {
+  const { status } = spawnSync(
+    "timeout",
+    [String(seconds), "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`],
+    {
+      stdio: "ignore",
+    },
+  );
   return status !== 124;
 }
