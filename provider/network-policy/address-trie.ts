@@ -124,7 +124,7 @@ export class AddressTrie {
     return this.builder.build(depth, from, to, leaves.changed(number, change));
   }
 
-  /** The same change everywhere: what was different still is, so that every cell keeps its form. */
+  /** The same change everywhere: what was different still is. */
   private mapped(ref: number, change: number): number {
     if (kindOf(ref) === LEAF) return reference(LEAF, this.leaves.changed(payloadOf(ref), change));
     const map = (cell: number, word: number) => {
@@ -136,11 +136,11 @@ export class AddressTrie {
     if (kindOf(ref) === SKIP) {
       map(payloadOf(ref), 8);
       map(payloadOf(ref), 9);
-    } else {
-      const { cell, word, count } = runsOf(this.space, ref);
-      for (let i = 0; i < count; i++) map(cell, word + i);
+      return ref;
     }
-    return ref;
+    const runs = runsOf(this.space, ref);
+    const references = runs.references.map((was) => this.mapped(was, change));
+    return this.replaced(ref, runs, { starts: runs.starts, references }, references.length);
   }
 
   private patchRuns(ref: number, depth: number, from: number, to: number, change: number): number {
@@ -156,7 +156,7 @@ export class AddressTrie {
     let count = 0;
     for (let edge = 0, run = 0, i = from; edge < edges.length; edge++) {
       const digit = edges[edge]!;
-      while (run + 1 < runs.count && runs.starts[run + 1]! <= digit) run++;
+      while (run + 1 < runs.starts.length && runs.starts[run + 1]! <= digit) run++;
       let first = i;
       while (i < to && digitAt(i) === digit) i++;
       if (first < i && zeroFrom(starts, first * words, words, depth + size)) change = payloads[first++]!;
@@ -170,11 +170,14 @@ export class AddressTrie {
       if (i > first) change = payloads[i - 1]!;
     }
     if (!changed) return ref;
-    for (const held of runs.references) this.exchange(held, 0);
-    releaseRuns(space, ref, runs);
-    return count === 1
-      ? references[0]!
-      : this.builder.writeRuns(size, { starts: edges, references }, 0, count);
+    return this.replaced(ref, runs, { starts: edges, references }, count);
+  }
+
+  /** A node of other runs in place of one, or the only reference that is left. */
+  private replaced(ref: number, was: Runs, is: Pick<Runs, "starts" | "references">, count: number): number {
+    for (const held of was.references) this.exchange(held, 0);
+    releaseRuns(this.space, ref, was);
+    return count === 1 ? is.references[0]! : this.builder.writeRuns(was.size, is, 0, count);
   }
 
   private patchSkip(ref: number, depth: number, from: number, to: number, change: number): number {
@@ -237,8 +240,8 @@ export class AddressTrie {
     const here = key.slice();
     const { space } = this;
     if (kindOf(ref) !== SKIP) {
-      const { size, count, starts, references } = runsOf(space, ref);
-      for (let i = 0; i < count; i++) {
+      const { size, starts, references } = runsOf(space, ref);
+      for (let i = 0; i < starts.length; i++) {
         for (let byte = 0; byte < size; byte++) {
           setByte(here, depth + byte, (starts[i]! >>> (8 * (size - 1 - byte))) & 255);
         }

@@ -3,40 +3,46 @@
  * reads the same form; numbers here and there must agree.
  *
  * Cell 0 is the header, cells 1 to 4 the rule sets; everything else is found from these. A *reference* is a word: a
- * leaf's payload (address class or value), its two high bits 0, or a kind in the three high bits and a cell's number.
+ * leaf's payload (address class or value), its two high bits 0, or a kind in the four high bits and a cell's number.
  *
  *     NODE    words 0–7 bitmap of the bytes where a run of equal references begins, 8–9 one byte per bitmap word with
  *             the bits set in the words before, 10–14 the references of up to five runs, 15 strongest value below
- *     RANGES  word 0 that of all words which, with the index of a start, is the reference's; then 30 starts of 16 bits,
- *             ascending, unused ones first and 0: the last that is not above the next two bytes counts
+ *     RANGES  word 0 that of all words which, with the index of a start, is the reference's; 1–14 up to 28 starts of 16
+ *             bits, ascending, unused ones first and 0: the last that is not above the next two bytes counts; 15 as in NODE
  *     SHORTS  a RANGES of few runs, in one cell: words 0–4 ten starts, 5–14 the reference of each, 15 as in NODE
+ *     OFFSETS a RANGES of close leaves, in one cell: word 0 a payload; then 15 starts, and for each how far its payload
+ *             is above that, in 16 bits, 0 where the payload is 0; not in rows
  *     LONGS   the same of the next four bytes: words 0–6 starts, which the first run, at 0, has none of, 7–14 references
- *     SPREAD  the same as NODE with word 10 the first of the cells that hold the references, 16 in each
+ *     SPREAD  the same as NODE of any number of runs, with word 10 in place of references as word 0 of a RANGES
  *     SKIP    words 0–3 bits to compare the rest of the key with, 4–7 mask (each high word after its low word),
  *             8 reference where they match, 9 reference where not, 10 bits of the key to drop, 15 as above
  *
  * A *value* names the deciding rule: 0 for none, else its slot + 1 with flags.
  */
 
-export const FORMAT = 2;
+export const FORMAT = 3;
 export const CELL_WORDS = 16;
 
-export const KIND_SHIFT = 29;
+export const KIND_SHIFT = 28;
 export const LEAF = 0;
-export const NODE = 2;
-export const RANGES = 3;
-export const SPREAD = 4;
-export const SHORTS = 5;
-export const SKIP = 6;
-export const LONGS = 7;
+export const NODE = 4;
+export const RANGES = 5;
+export const SPREAD = 6;
+export const SHORTS = 7;
+export const SKIP = 8;
+export const LONGS = 9;
+export const OFFSETS = 10;
 export const INLINE_RUNS = 5;
-/** Starts of a RANGES: its halves without those of word 0. */
-export const MOST_STARTS = 30;
-/** Runs of a SHORTS and of a LONGS, and the word of the first reference. */
+/** Runs of the other forms, and the word of the first reference, or the half of the first offset. */
+export const MOST_RANGES = 28;
 export const MOST_SHORTS = 10;
 export const SHORTS_WORD = 5;
 export const MOST_LONGS = 8;
 export const LONGS_WORD = 7;
+export const MOST_OFFSETS = 15;
+export const OFFSETS_HALF = 17;
+/** Half of the first start of a RANGES and of an OFFSETS. */
+export const STARTS_HALF = 2;
 const CELL_NUMBER = 2 ** KIND_SHIFT - 1;
 
 /** Where the words of a key lie in a SKIP: each 64 bits with the low word first. */

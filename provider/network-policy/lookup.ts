@@ -12,7 +12,11 @@ import {
   LONGS,
   LONGS_WORD,
   MOST_LONGS,
+  MOST_OFFSETS,
+  MOST_RANGES,
   MOST_SHORTS,
+  OFFSETS,
+  OFFSETS_HALF,
   PARTIAL,
   payloadOf,
   RANGES,
@@ -25,6 +29,7 @@ import {
   SKIP_WORDS,
   SLOT,
   SPREAD,
+  STARTS_HALF,
 } from "./cells";
 
 /** Left-aligned words, one or four, from word `at` of a list; what lies beyond them is 0. */
@@ -61,24 +66,28 @@ export function findRun(words: Uint32Array, reference: number, byte: number): nu
   const before = (words[at + 8 + (word >> 2)]! >>> (8 * (word & 3))) & 255;
   const upTo = words[at + word]! & (0xffffffff >>> (31 - (byte & 31)));
   const run = before + ones(upTo) - 1;
-  if (kindOf(reference) === SPREAD) return words[words[at + 10]! * CELL_WORDS + run]!;
+  if (kindOf(reference) === SPREAD) return words[words[at + 10]! + run]!;
   return words[at + 10 + run]!;
 }
 
 /** The reference for two bytes in a RANGES. */
 export function findRange(words: Uint32Array, reference: number, key: number): number {
   const at = payloadOf(reference) * CELL_WORDS;
-  let start = 2 * CELL_WORDS - 1;
-  while (startOf(words, at, start) > key) start--;
-  return words[words[at]! + start]!;
+  return words[words[at]! + lastStart(words, at, STARTS_HALF, MOST_RANGES, key)]!;
+}
+
+/** The reference for two bytes in an OFFSETS. */
+export function findOffset(words: Uint32Array, reference: number, key: number): number {
+  const at = payloadOf(reference) * CELL_WORDS;
+  const run = lastStart(words, at, STARTS_HALF, MOST_OFFSETS, key);
+  const offset = halfOf(words, at, OFFSETS_HALF + run);
+  return offset === 0 ? 0 : words[at]! + offset;
 }
 
 /** The reference for two bytes in a SHORTS. */
 export function findShort(words: Uint32Array, reference: number, key: number): number {
   const at = payloadOf(reference) * CELL_WORDS;
-  let run = MOST_SHORTS - 1;
-  while (startOf(words, at, run) > key) run--;
-  return words[at + SHORTS_WORD + run]!;
+  return words[at + SHORTS_WORD + lastStart(words, at, 0, MOST_SHORTS, key)]!;
 }
 
 /** The reference for four bytes in a LONGS. */
@@ -89,8 +98,14 @@ export function findLong(words: Uint32Array, reference: number, key: number): nu
   return words[at + LONGS_WORD + run]!;
 }
 
-/** By its half of the cell. */
-export function startOf(words: Uint32Array, at: number, half: number): number {
+/** Which of so many starts, from a half of the cell on, is the last that is not above the key. */
+function lastStart(words: Uint32Array, at: number, half: number, count: number, key: number): number {
+  let run = count - 1;
+  while (halfOf(words, at, half + run) > key) run--;
+  return run;
+}
+
+export function halfOf(words: Uint32Array, at: number, half: number): number {
   return (words[at + (half >> 1)]! >>> (16 * (half & 1))) & 0xffff;
 }
 
@@ -118,6 +133,9 @@ export function walk(words: Uint32Array, root: number, key: Key, byte = 0): numb
       at += 2;
     } else if (kindOf(reference) === SHORTS) {
       reference = findShort(words, reference, keyWord(key, at) >>> 16);
+      at += 2;
+    } else if (kindOf(reference) === OFFSETS) {
+      reference = findOffset(words, reference, keyWord(key, at) >>> 16);
       at += 2;
     } else if (kindOf(reference) === LONGS) {
       reference = findLong(words, reference, keyWord(key, at));

@@ -3,67 +3,101 @@ import {
   CELL_WORDS,
   INLINE_RUNS,
   kindOf,
+  LEAF,
   LONGS,
   LONGS_WORD,
   MOST_LONGS,
+  MOST_OFFSETS,
+  MOST_RANGES,
   MOST_SHORTS,
-  MOST_STARTS,
   NODE,
+  OFFSETS,
+  OFFSETS_HALF,
   payloadOf,
   RANGES,
   reference,
   SHORTS,
   SHORTS_WORD,
   SPREAD,
+  STARTS_HALF,
 } from "./cells";
 import { type CellSpace, offsetOf } from "./cell-space";
-import { startOf } from "./lookup";
+import { halfOf } from "./lookup";
 
 /** Bytes of a key that a node is about. */
 export type DigitSize = 1 | 2 | 4;
 
-/** So many runs fit in a node. */
-export const MOST_RUNS: Readonly<Record<DigitSize, number>> = { 1: 256, 2: MOST_STARTS, 4: MOST_LONGS };
+interface Form {
+  size: DigitSize;
+  /** Runs that fit. */
+  most: number;
+  /** Where references are: in words of the cell, in cells of their own, or in its halves as offsets. */
+  references: "inside" | "apart" | "offsets";
+  /** Word or half of the first; or the word that says where the cells of their own are. */
+  first: number;
+  /** Half of the first start, of two bytes. */
+  starts: number;
+}
 
-/** The runs of a node, and where they are. */
+const FORMS: Readonly<Record<number, Form>> = {
+  [NODE]: { size: 1, most: INLINE_RUNS, references: "inside", first: 10, starts: 0 },
+  [SPREAD]: { size: 1, most: 256, references: "apart", first: 10, starts: 0 },
+  [OFFSETS]: {
+    ...{ size: 2, most: MOST_OFFSETS, starts: STARTS_HALF },
+    ...{ references: "offsets", first: OFFSETS_HALF },
+  },
+  [SHORTS]: { size: 2, most: MOST_SHORTS, references: "inside", first: SHORTS_WORD, starts: 0 },
+  [RANGES]: { size: 2, most: MOST_RANGES, references: "apart", first: 0, starts: STARTS_HALF },
+  [LONGS]: { size: 4, most: MOST_LONGS, references: "inside", first: LONGS_WORD, starts: 0 },
+};
+
+/** So many runs fit in a node. */
+export const MOST_RUNS: Readonly<Record<DigitSize, number>> = { 1: 256, 2: MOST_RANGES, 4: MOST_LONGS };
+
+/** The runs of a node. */
 export interface Runs {
   size: DigitSize;
-  count: number;
   /** Of which the first is 0. */
   starts: Uint32Array;
   references: Uint32Array;
-  /** Where its first reference is: a word of an array that begins with a cell. */
-  cell: number;
-  word: number;
 }
 
 /** A node of the runs from `from` on, the first of which starts at 0. Of rows with the strongest value below. */
 export function writeNode(
   space: CellSpace,
   size: DigitSize,
-  runs: Pick<Runs, "starts" | "references">,
+  { starts, references }: Pick<Runs, "starts" | "references">,
   from: number,
   count: number,
   strongest?: number,
 ): number {
-  const kind = kindFor(size, count);
+  const base = size === 2 && strongest === undefined ? baseOf(references, from, count) : undefined;
+  const kind = kindFor(size, count, base !== undefined);
+  const form = FORMS[kind]!;
   const cell = space.allocate(1);
-  const block = isApart(kind) ? space.allocate((count + 15) >>> 4) : 0;
+  const block = form.references === "apart" ? space.allocate(blockCells(count)) : 0;
   const words = space.write(cell);
   const at = offsetOf(cell);
-  const unused = size === 1 ? 0 : roomIn(kind) - count;
-  if (size === 1) writeBitmap(words, at, runs.starts, from, count);
+  // those come first
+  const unused = size === 1 ? 0 : form.most - count;
+  if (size === 1) writeBitmap(words, at, starts, from, count);
   for (let i = 0; i < count && size === 2; i++) {
-    const half = unused + i;
-    words[at + (half >> 1)]! |= runs.starts[from + i]! << (16 * (half & 1));
+    setHalf(words, at, form.starts + unused + i, starts[from + i]!);
   }
-  for (let i = 1; i < count && size === 4; i++) words[at + unused + i - 1] = runs.starts[from + i]!;
-  if (kind === SPREAD) words[at + 10] = block;
-  if (kind === RANGES) words[at] = block * CELL_WORDS - unused;
+  for (let i = 1; i < count && size === 4; i++) words[at + unused + i - 1] = starts[from + i]!;
   if (strongest !== undefined) words[at + 15] = strongest;
-  const page = isApart(kind) ? space.write(block) : words;
-  const first = isApart(kind) ? offsetOf(block) : at + firstWord(kind) + unused;
-  for (let i = 0; i < count; i++) page[first + i] = runs.references[from + i]!;
+  if (form.references === "offsets") {
+    words[at] = base!;
+    for (let i = 0; i < count; i++) {
+      const payload = references[from + i]!;
+      if (payload !== 0) setHalf(words, at, form.first + unused + i, payload - base!);
+    }
+    return reference(kind, cell);
+  }
+  const page = form.references === "apart" ? space.write(block) : words;
+  const first = form.references === "apart" ? offsetOf(block) : at + form.first + unused;
+  if (form.references === "apart") words[at + form.first] = block * CELL_WORDS - unused;
+  for (let i = 0; i < count; i++) page[first + i] = references[from + i]!;
   return reference(kind, cell);
 }
 
@@ -71,44 +105,55 @@ export function runsOf(space: CellSpace, ref: number): Runs {
   const cell = payloadOf(ref);
   const words = space.read(cell);
   const at = offsetOf(cell);
-  const kind = kindOf(ref);
-  const { starts, unused } = readStarts(words, at, kind);
+  const form = FORMS[kindOf(ref)]!;
+  const { size } = form;
+  const { starts, unused } = size === 1 ? readBitmap(words, at) : readStarts(words, at, form);
   const count = starts.length;
-  let [first, word] = [cell, firstWord(kind) + unused];
-  if (kind === RANGES) [first, word] = [(words[at]! + unused) / CELL_WORDS, 0];
-  if (kind === SPREAD) [first, word] = [words[at + 10]!, 0];
-  const page = space.read(first);
-  const from = offsetOf(first) + word;
-  const references = page.slice(from, from + count);
-  const size = kind === LONGS ? 4 : kind === RANGES || kind === SHORTS ? 2 : 1;
-  return { size, count, starts, references, cell: first, word };
+  if (form.references === "offsets") {
+    const offsets = Uint32Array.from(starts, (_, i) => halfOf(words, at, form.first + unused + i));
+    return { size, starts, references: offsets.map((offset) => (offset === 0 ? 0 : words[at]! + offset)) };
+  }
+  const block = (words[at + form.first]! + unused) / CELL_WORDS;
+  const page = form.references === "apart" ? space.read(block) : words;
+  const first = form.references === "apart" ? offsetOf(block) : at + form.first + unused;
+  return { size, starts, references: page.slice(first, first + count) };
 }
 
 /** Frees a node's cells, and not what it refers to. */
-export function releaseRuns(space: CellSpace, ref: number, { cell, count }: Runs): void {
-  if (isApart(kindOf(ref))) space.release(cell, (count + 15) >>> 4);
+export function releaseRuns(space: CellSpace, ref: number, { starts }: Runs): void {
+  const { references, most, first, size } = FORMS[kindOf(ref)]!;
+  const unused = size === 1 ? 0 : most - starts.length;
+  if (references === "apart") {
+    space.release((space.word(payloadOf(ref), first) + unused) / CELL_WORDS, blockCells(starts.length));
+  }
   space.release(payloadOf(ref), 1);
 }
 
-function kindFor(size: DigitSize, count: number): number {
+function blockCells(count: number): number {
+  return (count + CELL_WORDS - 1) >>> 4;
+}
+
+function kindFor(size: DigitSize, count: number, close: boolean): number {
   if (size === 4) return LONGS;
-  if (size === 2) return count > MOST_SHORTS ? RANGES : SHORTS;
-  return count > INLINE_RUNS ? SPREAD : NODE;
+  if (size === 1) return count > INLINE_RUNS ? SPREAD : NODE;
+  if (close && count <= MOST_OFFSETS) return OFFSETS;
+  return count > MOST_SHORTS ? RANGES : SHORTS;
 }
 
-/** Whether the references of a node lie in cells of their own. */
-function isApart(kind: number): boolean {
-  return kind === RANGES || kind === SPREAD;
+/** What all payloads but 0 are above by less than 65536; absent: there is no such. */
+function baseOf(references: Uint32Array, from: number, count: number): number | undefined {
+  let least = 0xffffffff;
+  let most = 0;
+  for (let i = from; i < from + count; i++) {
+    const held = references[i]!;
+    if (held !== 0 && held < least) least = held;
+    if (held > most) most = held;
+  }
+  return kindOf(most) === LEAF && most - least < 65535 ? least - 1 : undefined;
 }
 
-/** Of forms with starts, of which the unused come first. */
-function roomIn(kind: number): number {
-  return kind === LONGS ? MOST_LONGS : kind === SHORTS ? MOST_SHORTS : 2 * CELL_WORDS;
-}
-
-/** Of the references that lie in the node's cell. */
-function firstWord(kind: number): number {
-  return kind === LONGS ? LONGS_WORD : kind === SHORTS ? SHORTS_WORD : 10;
+function setHalf(words: Uint32Array, at: number, half: number, value: number): void {
+  words[at + (half >> 1)]! |= value << (16 * (half & 1));
 }
 
 function writeBitmap(words: Uint32Array, at: number, starts: Uint32Array, from: number, count: number): void {
@@ -119,18 +164,19 @@ function writeBitmap(words: Uint32Array, at: number, starts: Uint32Array, from: 
   }
 }
 
-function readStarts(words: Uint32Array, at: number, kind: number): { starts: Uint32Array; unused: number } {
-  if (kind === NODE || kind === SPREAD) {
-    const starts = new Uint32Array(256);
-    let count = 0;
-    for (let byte = 0; byte < 256; byte++) {
-      if ((words[at + (byte >> 5)]! >>> (byte & 31)) & 1) starts[count++] = byte;
-    }
-    return { starts: starts.subarray(0, count), unused: 0 };
+function readBitmap(words: Uint32Array, at: number): { starts: Uint32Array; unused: number } {
+  const starts = new Uint32Array(256);
+  let count = 0;
+  for (let byte = 0; byte < 256; byte++) {
+    if ((words[at + (byte >> 5)]! >>> (byte & 31)) & 1) starts[count++] = byte;
   }
-  const start = (i: number) => (kind !== LONGS ? startOf(words, at, i) : i === 0 ? 0 : words[at + i - 1]!);
-  let unused = roomIn(kind) - 1;
+  return { starts: starts.subarray(0, count), unused: 0 };
+}
+
+function readStarts(words: Uint32Array, at: number, { size, most, starts: half }: Form) {
+  const start = (i: number) => (size === 2 ? halfOf(words, at, half + i) : i === 0 ? 0 : words[at + i - 1]!);
+  let unused = most - 1;
   while (start(unused) !== 0) unused--;
-  const starts = Uint32Array.from({ length: roomIn(kind) - unused }, (_, i) => start(unused + i));
+  const starts = Uint32Array.from({ length: most - unused }, (_, i) => start(unused + i));
   return { starts, unused };
 }

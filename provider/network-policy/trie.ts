@@ -1,5 +1,5 @@
 /** Builds tries of cells over sorted keys. */
-import { kindOf, LEAF, MOST_SHORTS, payloadOf, reference, SKIP, SKIP_WORDS } from "./cells";
+import { kindOf, LEAF, payloadOf, reference, SKIP, SKIP_WORDS } from "./cells";
 import { type CellSpace, offsetOf } from "./cell-space";
 import { type DigitSize, MOST_RUNS, releaseRuns, type Runs, runsOf, writeNode } from "./nodes";
 
@@ -18,6 +18,10 @@ export interface Keys {
 type Stronger = (a: number, b: number) => number;
 
 const SPARE = new Uint32Array(8);
+
+/** Sizes to try before one byte: of addresses, and of the services of a protocol. */
+const LARGE_DIGITS = [4, 2] as const;
+const SERVICE_DIGITS = [2] as const;
 
 export class TrieBuilder {
   private keys: Keys = { words: 1, bytes: 4, starts: SPARE, payloads: SPARE };
@@ -56,13 +60,13 @@ export class TrieBuilder {
 
   /** As many bytes as one node can be about. In rows two are a service: of a protocol the strongest value is asked. */
   private sizeFor(depth: number, from: number, to: number): DigitSize {
-    if (this.stronger !== undefined) return depth > 0 && this.fits(2, MOST_SHORTS, depth, from, to) ? 2 : 1;
-    const sizes = [4, 2] as const;
-    return sizes.find((size) => this.fits(size, MOST_RUNS[size], depth, from, to)) ?? 1;
+    const sizes = this.stronger === undefined ? LARGE_DIGITS : depth > 0 ? SERVICE_DIGITS : [];
+    return sizes.find((size) => this.fits(size, depth, from, to)) ?? 1;
   }
 
-  private fits(size: 2 | 4, most: number, depth: number, from: number, to: number): boolean {
+  private fits(size: 2 | 4, depth: number, from: number, to: number): boolean {
     if (depth + size > this.keys.bytes) return false;
+    const most = MOST_RUNS[size];
     let runs = 0;
     let next = 0;
     // whether what lies before the next start is a run of its own

@@ -14,30 +14,36 @@ struct cell {
 	};
 };
 
-/* a reference: a leaf's class or value, its two high bits 0; or a kind in the three high bits, then a cell */
-#define KIND_SHIFT 29
+/* a reference: a leaf's class or value, its two high bits 0; or a kind in the four high bits, then a cell */
+#define KIND_SHIFT 28
 #define CELL_NUMBER ((1U << KIND_SHIFT) - 1)
 
 enum kind {
-	KIND_NODE = 2,
+	KIND_NODE = 4,
 	KIND_RANGES,
 	KIND_SPREAD,
 	KIND_SHORTS,
 	KIND_SKIP,
 	KIND_LONGS,
+	KIND_OFFSETS,
 };
 
 #define SHORTS 10
 #define SHORTS_WORD 5
 #define LONGS 8
 #define LONGS_WORD 7
+#define RANGES 28
+#define OFFSETS 15
+#define OFFSETS_HALF 17
+/* of RANGES and OFFSETS */
+#define STARTS_HALF 2
 
 /* a value: 0, or slot + 1 with flags */
 #define VALUE_DENY (1U << 29)
 #define VALUE_PARTIAL (1U << 28)
 #define VALUE_SLOT (VALUE_PARTIAL - 1)
 
-#define FORMAT 2
+#define FORMAT 3
 
 enum header_word {
 	HEADER_FORMAT,

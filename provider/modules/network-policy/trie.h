@@ -41,7 +41,7 @@ static __always_inline __u32 find_run(void *cells, struct cell *node, __u32 kind
 	__u32 run = before + ones(node->words[word] & (0xffffffffU >> (31 - (byte & 31)))) - 1;
 
 	if (kind == KIND_SPREAD)
-		return word_at(cells, node->words[10], run);
+		return word_at(cells, 0, node->words[10] + run);
 	/* five at most; the mask is what a verifier of 5.10 understands */
 	return node->words[(10 + run) % CELL_WORDS];
 }
@@ -51,42 +51,59 @@ static __always_inline int is_leaf(__u32 reference)
 	return reference >> KIND_SHIFT < KIND_NODE;
 }
 
-/* the reference for two bytes: that of the last start which is not above them, found bit by bit */
-static __always_inline __u32 find_range(void *cells, struct cell *ranges, __u32 key)
-{
-	__u32 start = 0;
-
-#pragma unroll
-	for (int bit = 4; bit >= 0; bit--) {
-		__u32 next = start | 1 << bit;
-
-		/* the mask stays, by which a verifier of 5.10 and 6.1 sees the bound */
-		barrier_var(next);
-		start |= (ranges->halves[next & 31] - key - 1) >> 31 << bit;
-	}
-	return word_at(cells, 0, ranges->words[0] + start);
-}
-
 /*
- * the reference for two bytes or four, in a cell that holds all references itself; without branches, since which one it
- * is nobody foresees
+ * which start of a node is the last that is not above the key, of so many; the first never is, and `second` is where the
+ * next one lies. Without branches, since nobody foresees which one it is
  */
-static __always_inline __u32 find_start(struct cell *cell, __u64 key, int bytes)
+static __always_inline __u64 last_start(struct cell *cell, __u64 key, int bytes, int second, int starts)
 {
-	const int runs = bytes == 2 ? SHORTS : LONGS;
-	__u64 above = 0, word;
+	__u64 last = 0;
 
 #pragma unroll
-	for (int i = 1; i < runs; i++) {
-		__u64 difference = key - (bytes == 2 ? cell->halves[i] : cell->words[i - 1]);
+	for (int i = 0; i < starts - 1; i++) {
+		__u64 difference = (bytes == 2 ? cell->halves[second + i] : cell->words[second + i]) - (key + 1);
 
 		barrier_var(difference);
-		above += difference >> 63;
+		last += difference >> 63;
 	}
-	word = (bytes == 2 ? SHORTS_WORD : LONGS_WORD) + runs - 1 - above;
-	/* as above */
+	return last;
+}
+
+/* each of one form of node: the reference for two bytes or four. Masks stay, by which a verifier of 5.10 and 6.1 sees bounds */
+static __always_inline __u32 find_range(void *cells, struct cell *ranges, __u64 key)
+{
+	return word_at(cells, 0, ranges->words[0] + last_start(ranges, key, 2, STARTS_HALF + 1, RANGES));
+}
+
+static __always_inline __u32 find_offset(struct cell *cell, __u64 key)
+{
+	__u64 half = OFFSETS_HALF + last_start(cell, key, 2, STARTS_HALF + 1, OFFSETS);
+	__u64 offset, none;
+
+	barrier_var(half);
+	offset = cell->halves[half % (2 * CELL_WORDS)];
+	/* 0 stands for payload 0: all ones then */
+	none = offset - 1;
+	barrier_var(none);
+	return offset + (cell->words[0] & ~(__u32)(none >> 32));
+}
+
+static __always_inline __u32 find_inside(struct cell *cell, __u64 first, __u64 run)
+{
+	__u64 word = first + run;
+
 	barrier_var(word);
 	return cell->words[word % CELL_WORDS];
+}
+
+static __always_inline __u32 find_short(struct cell *cell, __u64 key)
+{
+	return find_inside(cell, SHORTS_WORD, last_start(cell, key, 2, 1, SHORTS));
+}
+
+static __always_inline __u32 find_long(struct cell *cell, __u64 key)
+{
+	return find_inside(cell, LONGS_WORD, last_start(cell, key, 4, 0, LONGS));
 }
 
 static __always_inline __u64 wide(struct cell *cell, __u32 word)
@@ -113,10 +130,13 @@ static __always_inline __u32 walk(void *cells, __u32 reference, __u64 high, __u6
 			reference = find_range(cells, cell, high >> 48);
 			drop = 16;
 		} else if (kind == KIND_SHORTS) {
-			reference = find_start(cell, high >> 48, 2);
+			reference = find_short(cell, high >> 48);
+			drop = 16;
+		} else if (kind == KIND_OFFSETS) {
+			reference = find_offset(cell, high >> 48);
 			drop = 16;
 		} else if (kind == KIND_LONGS) {
-			reference = find_start(cell, high >> 32, 4);
+			reference = find_long(cell, high >> 32);
 			drop = 32;
 		} else if (kind == KIND_SKIP) {
 			if ((high ^ wide(cell, 0)) & wide(cell, 4) ||
