@@ -2,7 +2,7 @@
  * The policies of a union as the evaluator takes them, from the text of their rules and sets, which the compiler's tables
  * have no part in. Of that text only what may match some addresses is parsed: of a hundred thousand rules a few.
  */
-import { parseIpv4, parseIpv6, sameBits } from "../btf/addresses";
+import { hexDigit, parseIpv4, parseIpv6, sameBits } from "../btf/addresses";
 import { invalid } from "../errors";
 import type { TextChunk } from "../protocol/policy";
 import { type AppliedPolicy, applyPolicy } from "./applied";
@@ -88,11 +88,27 @@ function holdingAny(addresses: readonly string[]): (cidr: string) => boolean {
     const slash = cidr.indexOf("/");
     const prefix = Number(cidr.slice(slash + 1));
     if (isIpv6(cidr)) {
-      const first = ipv6.length === 0 ? undefined : parseIpv6(cidr.slice(0, slash));
+      if (!ipv6.some((address) => mayHold(cidr, prefix, address))) return false;
+      const first = parseIpv6(cidr.slice(0, slash));
       return first !== undefined && ipv6.some((address) => sameBits(first, address, prefix));
     }
     const first = parseIpv4(cidr.slice(0, slash))!;
     const count = 2 ** (32 - prefix);
     return ipv4.some((address) => address >= first && address < first + count);
   };
+}
+
+const COLON = 58;
+
+/** Told by the groups that the text begins with: most networks are found to be others by the first or second of them. */
+function mayHold(cidr: string, prefix: number, address: Buffer): boolean {
+  for (let group = 0, at = 0; (group + 1) * 16 <= prefix; group++, at++) {
+    const start = at;
+    let value = 0;
+    for (let digit; (digit = hexDigit(cidr.charCodeAt(at))) >= 0; at++) value = value * 16 + digit;
+    // zeros that are left out, or the end
+    if (at === start || cidr.charCodeAt(at) !== COLON) return true;
+    if (value !== address.readUInt16BE(group * 2)) return false;
+  }
+  return true;
 }

@@ -61,6 +61,26 @@ describe("candidates among the rules of a union", function () {
     assert.deepEqual(ipv6[0]!.ingress![2]!.peers, [{ cidrs: ["2001:db8:7::/48"] }]);
   });
 
+  it("are found in every spelling of an IPv6 network", () => {
+    const networks = [
+      ...[
+        "::/0",
+        "2000::/3",
+        "2001:db8::/32",
+        "2001:0DB8::/32",
+        "2001:db8:0:7::/64",
+        "2001:DB8::7:0:0:0:0/64",
+      ],
+      ...["2001:db8:0:7:0:0:c000:200/120", "2001:db8:0:7:0:0:192.0.2.0/120", "2001:db8:0:7::c000:201/128"],
+    ];
+    const others = ["2001:db8:0:6::/64", "2001:db9::/32", "::2001:db8:0:7/128", "2001:db8:0:7::c000:202/128"];
+    const set = { ...input, sets: { set: chunks.of([...networks, ...others]) } };
+    const known = candidates(set, ["2001:db8:0:7::c000:201"], chunks.read)[0]!.ingress!.find(
+      ({ name }) => name === "known",
+    );
+    assert.deepEqual(known!.peers, [{ cidrs: networks }]);
+  });
+
   it("cannot be told where a set is unknown", () => {
     assert.throws(() => candidates({ ...input, sets: {} }, ["192.0.2.9"], chunks.read), {
       code: "invalid",
