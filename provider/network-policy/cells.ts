@@ -20,7 +20,7 @@
  * A *value* names the deciding rule: 0 for none, else its slot + 1 with flags.
  */
 
-export const FORMAT = 3;
+export const FORMAT = 4;
 export const CELL_WORDS = 16;
 
 export const KIND_SHIFT = 28;
@@ -89,11 +89,13 @@ export const SET = {
 
 export const RECORD_WORDS = 4;
 /**
- * Words of a class record: two rows, one value for all services, and the only service of `narrow`, HAS_SERVICE added.
- * Where that is not 0, `narrow` is no row but the value for that service: most rules have one port, and need no cell so.
+ * Words of a class record: two rows, one value for all services, and what `narrow` is about. 0: it is a row. The only
+ * service, HAS_SERVICE added: `narrow` is the value for that; most rules have one port, and need no cell so. The only
+ * protocol, shifted left by 16, HAS_PROTOCOL added: `narrow` is what lies below that in a row.
  */
 export const RECORD = { narrow: 0, wide: 1, only: 2, service: 3 } as const;
 export const HAS_SERVICE = 2 ** 31;
+export const HAS_PROTOCOL = 2 ** 30;
 
 /** So many slots of one shard of counters lie together. Room for counters is a multiple of it. */
 export const SHARD_SLOTS = 256;

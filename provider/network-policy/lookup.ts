@@ -159,6 +159,10 @@ function walkProtocol(words: Uint32Array, root: number, protocol: number): numbe
   } else if (kindOf(reference) !== LEAF) {
     reference = findRun(words, reference, protocol);
   }
+  return strongestBelow(words, reference);
+}
+
+function strongestBelow(words: Uint32Array, reference: number): number {
   if (kindOf(reference) === LEAF) return payloadOf(reference);
   return words[payloadOf(reference) * CELL_WORDS + 15]! | PARTIAL;
 }
@@ -190,14 +194,18 @@ export function lookupSet(words: Uint32Array, set: number, { address, protocol, 
   const record =
     words[at + SET.records]! * CELL_WORDS + addressClass(words, set, addressKey(address)) * RECORD_WORDS;
   const [narrow, one] = [words[record + RECORD.narrow]!, words[record + RECORD.service]!];
-  const oneService = (value: number) => {
-    const asked = HAS_SERVICE + protocol * 65536;
-    if (service === undefined) return asked >>> 16 === one >>> 16 ? value | PARTIAL : 0;
-    return asked + service === one ? value : 0;
+  const ofProtocol = () => {
+    if (((one >>> 16) & 255) !== protocol) return 0;
+    if (one >= HAS_SERVICE) {
+      if (service === undefined) return narrow | PARTIAL;
+      return service === (one & 0xffff) ? narrow : 0;
+    }
+    if (service === undefined) return strongestBelow(words, narrow);
+    return walk(words, narrow, { words: Uint32Array.of(service << 16), at: 0, size: 1 });
   };
   return [
     row(words[at + SET.everyone]!),
-    one === 0 ? row(narrow) : oneService(narrow),
+    one === 0 ? row(narrow) : ofProtocol(),
     row(words[record + RECORD.wide]!),
     words[record + RECORD.only]!,
   ].reduce((a, b) => stronger(words, a, b));

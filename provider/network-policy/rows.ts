@@ -2,12 +2,12 @@
  * The rows of one layer: for the peers of an address class that have rules on services, a trie over the services. Classes
  * with the same such peers share a row.
  */
-import { DENY, SLOT } from "./cells";
+import { DENY, HAS_PROTOCOL, SLOT } from "./cells";
 import type { CellSpace } from "./cell-space";
 import { type ColumnReader, type ColumnWriter, grown } from "./columns";
 import { InternedLists } from "./interned";
 import type { RuleTable } from "./rule-table";
-import { rowOf, type RowRule } from "./services";
+import { type Row, rowOf, type RowRule } from "./services";
 import { releaseTrie, TrieBuilder } from "./trie";
 
 /** Of a rule: the name of its slot in cells. */
@@ -42,7 +42,30 @@ export class RowBuilder {
   build(rules: readonly RowRule[], old: number): number {
     releaseTrie(this.space, old);
     if (rules.length === 0) return 0;
-    const { starts, values } = rowOf(rules);
+    const row = rowOf(rules);
+    return this.use(row).build(0, 1, row.starts.length, row.values[0]!);
+  }
+
+  /** As `build`, of what lies below the only protocol of the rules, if it is one: `service` as in a class record. */
+  buildBelow(rules: readonly RowRule[], old: number): { root: number; service: number } {
+    releaseTrie(this.space, old);
+    const row = rowOf(rules);
+    const { starts, values } = row;
+    const protocol = starts[1]! >>> 16;
+    // the first service of the next protocol is where it ends
+    const ends = starts.at(-1)! === (protocol + 1) << 16;
+    const to = ends ? starts.length - 1 : starts.length;
+    const builder = this.use(row);
+    if (values[0] !== 0 || values.at(-1) !== 0 || starts[to - 1]! >>> 16 !== protocol)
+      return { root: builder.build(0, 1, starts.length, values[0]!), service: 0 };
+    const begins = (starts[1]! & 0xffff) === 0;
+    return {
+      root: builder.build(1, begins ? 2 : 1, to, begins ? values[1]! : 0),
+      service: HAS_PROTOCOL + protocol * 65536,
+    };
+  }
+
+  private use({ starts, values }: Row): TrieBuilder {
     const count = starts.length;
     let keys = this.keys.get(count);
     if (keys === undefined) {
@@ -53,7 +76,7 @@ export class RowBuilder {
       keys.starts[i] = starts[i]! << 8;
       keys.payloads[i] = values[i]!;
     }
-    return this.builder.use({ words: 1, bytes: 3, ...keys }).build(0, 1, count, values[0]!);
+    return this.builder.use({ words: 1, bytes: 3, ...keys });
   }
 }
 
@@ -61,7 +84,7 @@ export class Rows {
   /** Peers of each row, ascending. */
   lists = new InternedLists();
   roots = new Uint32Array(16);
-  /** Of a row that needs no cell, its only service, HAS_SERVICE added; its root is the value for that. Else 0. */
+  /** What a row is about, if it is one service or one protocol: as in a class record. */
   services = new Uint32Array(16);
   /** Rows that were built in this generation. */
   private built = new Uint8Array(16);

@@ -392,7 +392,11 @@ export class RuleSet {
         for (const slot of this.slotsOf(rows, row, rules, table)) {
           list.push(builder.rule(slot, this.services.at(table.services[slot]! - 1)));
         }
-        rows.set(row, builder.build(list, rows.roots[row]!));
+        if (layer === "wide") rows.set(row, builder.build(list, rows.roots[row]!));
+        else {
+          const { root, service } = builder.buildBelow(list, rows.roots[row]!);
+          rows.set(row, root, service);
+        }
       }
     });
     if (!this.everyoneTouched) return;

@@ -5,6 +5,16 @@
 
 #include "address-class.h"
 
+static __always_inline __u32 strongest_below(void *cells, __u32 reference)
+{
+	struct cell *cell;
+
+	if (is_leaf(reference) || reference == BROKEN)
+		return reference;
+	cell = cell_at(cells, reference & CELL_NUMBER);
+	return cell ? cell->words[15] | VALUE_PARTIAL : BROKEN;
+}
+
 /* of a row for a whole protocol: its only value, or the strongest of several, flagged */
 static __noinline __u32 walk_protocol(void *cells, __u32 reference, __u32 protocol)
 {
@@ -27,12 +37,7 @@ static __noinline __u32 walk_protocol(void *cells, __u32 reference, __u32 protoc
 	} else {
 		reference = find_run(cells, cell, kind, protocol & 255);
 	}
-	if (is_leaf(reference))
-		return reference;
-	if (reference == BROKEN)
-		return BROKEN;
-	cell = cell_at(cells, reference & CELL_NUMBER);
-	return cell ? cell->words[15] | VALUE_PARTIAL : BROKEN;
+	return strongest_below(cells, reference);
 }
 
 static __always_inline __u32 row(void *cells, __u32 root, struct question *question)
@@ -44,14 +49,19 @@ static __always_inline __u32 row(void *cells, __u32 root, struct question *quest
 	return walk4(cells, root, (__u64)question->protocol << 56 | (__u64)question->service << 40);
 }
 
-/* as `row`, of a row with one service that needs no cell */
-static __always_inline __u32 one_service(__u32 service, __u32 value, struct question *question)
+/* as `row`, of a row about one protocol */
+static __always_inline __u32 row_below(void *cells, __u32 service, __u32 narrow, struct question *question)
 {
-	__u32 asked = RECORD_HAS_SERVICE | question->protocol << 16 | question->service;
-
+	if ((service >> 16 & 255) != question->protocol)
+		return 0;
+	if (service & RECORD_HAS_SERVICE) {
+		if (question->later_fragment)
+			return narrow | VALUE_PARTIAL;
+		return (service & 0xffff) == question->service ? narrow : 0;
+	}
 	if (question->later_fragment)
-		return (asked ^ service) >> 16 ? 0 : value | VALUE_PARTIAL;
-	return asked == service ? value : 0;
+		return strongest_below(cells, narrow);
+	return is_leaf(narrow) ? narrow : walk4(cells, narrow, (__u64)question->service << 48);
 }
 
 static __noinline __u32 stronger_of_two(void *cells, __u32 labels, __u32 a, __u32 b)
@@ -92,7 +102,7 @@ static __always_inline __u32 strongest_in_set(void *cells, __u32 set_cell, __u32
 	wide = record->words[class + RECORD_WIDE];
 	service = record->words[class + RECORD_SERVICE];
 	value = record->words[class + RECORD_ONLY];
-	narrow = service ? one_service(service, narrow, question) : row(cells, narrow, question);
+	narrow = service ? row_below(cells, service, narrow, question) : row(cells, narrow, question);
 	value = stronger(cells, labels, value, row(cells, set->words[SET_EVERYONE], question));
 	value = stronger(cells, labels, value, narrow);
 	return stronger(cells, labels, value, row(cells, wide, question));

@@ -43,7 +43,7 @@ enum kind {
 #define VALUE_PARTIAL (1U << 28)
 #define VALUE_SLOT (VALUE_PARTIAL - 1)
 
-#define FORMAT 3
+#define FORMAT 4
 
 enum header_word {
 	HEADER_FORMAT,
@@ -73,11 +73,15 @@ enum record_word {
 	RECORD_NARROW,
 	RECORD_WIDE,
 	RECORD_ONLY,
-	/* not 0: RECORD_NARROW is a value and holds for this service only, RECORD_HAS_SERVICE apart */
+	/*
+	 * not 0: RECORD_NARROW is a value and holds for this service only, RECORD_HAS_SERVICE apart; or what lies below
+	 * this protocol, shifted left by 16, in a row about no other, RECORD_HAS_PROTOCOL apart
+	 */
 	RECORD_SERVICE,
 };
 
 #define RECORD_HAS_SERVICE (1U << 31)
+#define RECORD_HAS_PROTOCOL (1U << 30)
 
 enum hook {
 	INGRESS,
