@@ -5,11 +5,14 @@ import { once } from "node:events";
 export class Daemon {
   log = "";
   private readonly child: ChildProcess;
+  /** It has exited, and all that it said is in `log`. */
+  private readonly closed: Promise<unknown>;
 
   constructor(inside: (work: () => ChildProcess) => ChildProcess, file: string, ...args: string[]) {
     this.child = inside(() => spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] }));
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.on("data", (text: Buffer) => (this.log += text.toString()));
+    this.closed = once(this.child, "close");
   }
 
   count(pattern: RegExp): number {
@@ -18,7 +21,7 @@ export class Daemon {
 
   /** Exit status; null of one that a signal ended. */
   async ended(): Promise<number | null> {
-    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, "exit");
+    await this.closed;
     return this.child.exitCode;
   }
 
