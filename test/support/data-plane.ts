@@ -42,6 +42,11 @@ export interface Load {
   object?: string;
 }
 
+export interface Counted {
+  packets: bigint;
+  bytes: bigint;
+}
+
 const TABLES = ["half_open", "established"] as const;
 
 export class DataPlane implements Disposable {
@@ -110,21 +115,25 @@ export class DataPlane implements Disposable {
 
   /** Packets that a rule's slot counted. */
   hits(slot: number): bigint {
-    return this.packets("rule_counters", slot);
+    return this.counted("rule_counters", slot).packets;
   }
 
   /** Packets with this verdict for this reason. */
   total(reason: Reason, direction: Direction, verdict: "allow" | "deny"): bigint {
     const hook = direction === "ingress" ? 0 : 1;
-    return this.packets("totals", (REASONS.indexOf(reason) * 2 + hook) * 2 + (verdict === "allow" ? 1 : 0));
+    return this.counted("totals", (REASONS.indexOf(reason) * 2 + hook) * 2 + (verdict === "allow" ? 1 : 0))
+      .packets;
   }
 
   /** Over all CPUs. */
-  private packets(map: string, index: number): bigint {
+  counted(map: "rule_counters" | "totals" | "audit_drops", index: number): Counted {
     const values = this.map(map).lookup(u32(index))!;
-    let packets = 0n;
-    for (let at = 0; at < values.length; at += 16) packets += values.readBigUInt64LE(at);
-    return packets;
+    const sum = { packets: 0n, bytes: 0n };
+    for (let at = 0; at < values.length; at += 16) {
+      sum.packets += values.readBigUInt64LE(at);
+      sum.bytes += values.readBigUInt64LE(at + 8);
+    }
+    return sum;
   }
 
   /** Bytes as the kernel counts them, of `generations` with its two arrays; and what one CPU more would take. */

@@ -88,12 +88,16 @@ for (const kernel of kernels) {
       await map.delete();
     });
 
-    it("loads the program of network policies", async () => {
+    it("loads the program of network policies, with connections and without", async () => {
       const policy = resolve(__dirname, "../../dist/provider/modules/network-policy/network-policy.bpf.o");
-      const program = await ManagedResource.create("Program", "policy", { ...connected(), source: policy });
-      const { stdout } = await vm.host().exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);
-      assert.match(stdout, /"type":"xdp"/);
-      await program.delete();
+      // a verifier walks only what these constants leave
+      for (const globals of [{}, { stateless: 1 }]) {
+        const args = { ...connected(), source: policy, globals };
+        const program = await ManagedResource.create("Program", "policy", args);
+        const { stdout } = await vm.host().exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);
+        assert.match(stdout, /"type":"xdp"/);
+        await program.delete();
+      }
     });
 
     it("holds rows of a per-CPU array, one value for all processors or one for each", async () => {

@@ -79,19 +79,22 @@ static __noinline int tell(struct scratch *scratch, __u32 ifindex)
 	return 0;
 }
 
-static __always_inline void report(struct scratch *scratch, __u32 ifindex)
+static __always_inline void count(const struct verdict *verdict, __u32 hook, __u32 length)
 {
-	struct verdict *verdict = &scratch->verdict;
-	__u32 total = (verdict->reason * 2 + scratch->hook) * 2 + verdict->pass;
-	__u32 hook = scratch->hook;
+	__u32 total = (verdict->reason * 2 + hook) * 2 + verdict->pass;
 
-	add(bpf_map_lookup_elem(&totals, &total), scratch->length);
-	count_rule(verdict->rule, scratch->length);
+	add(bpf_map_lookup_elem(&totals, &total), length);
+	count_rule(verdict->rule, length);
 	/* a rule of an audit policy counts where it would have decided */
 	if (verdict->audit != verdict->rule)
-		count_rule(verdict->audit, scratch->length);
+		count_rule(verdict->audit, length);
 	if (verdict->pass && !verdict->audit_pass)
-		add(bpf_map_lookup_elem(&audit_drops, &hook), scratch->length);
+		add(bpf_map_lookup_elem(&audit_drops, &hook), length);
+}
+
+static __always_inline void report(struct scratch *scratch, __u32 ifindex)
+{
+	count(&scratch->verdict, scratch->hook, scratch->length);
 	if (explain || sample_rate)
 		tell(scratch, ifindex);
 }

@@ -2,6 +2,9 @@
 /*
  * Judges packets by the policies of an interface: docs/network-policy.md. All rules of a generation lie in one array of
  * cells, which a packet looks up once. Runs on Linux 5.10 and later.
+ *
+ * `judge` serves every packet, and keeps what it finds in a scratch of the CPU. `judge_plain` is the short way of those that
+ * rules alone decide about: with the same functions, but in registers, which takes half the time.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -34,20 +37,19 @@ static __always_inline int is_infrastructure(const struct packet *packet, __u32 
 }
 
 /* the generation that judges now */
-static __always_inline void *current_cells(struct scratch *scratch)
+static __always_inline void *current_cells(__u32 *slot)
 {
-	__u32 zero = 0, slot;
+	__u32 zero = 0;
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &zero);
 	__u8 state;
 
 	if (!selector)
 		return NULL;
 	state = *(volatile __u8 *)&selector->state;
-	slot = state & SELECT_CURRENT;
+	*slot = state & SELECT_CURRENT;
 	if (state & SELECT_PENDING && bpf_ktime_get_ns() > selector->deadline)
-		slot = state / SELECT_PREVIOUS & 1;
-	scratch->slot = slot;
-	return bpf_map_lookup_elem(&generations, &slot);
+		*slot = state / SELECT_PREVIOUS & 1;
+	return bpf_map_lookup_elem(&generations, slot);
 }
 
 static __always_inline struct scratch *scratch_for(__u32 hook, __u32 length)
@@ -71,14 +73,15 @@ __noinline int judge(__u32 parsed, __u32 ifindex)
 	struct verdict *verdict;
 	struct cell *header;
 	void *cells;
-	__u32 hook;
+	__u32 hook, slot = 0;
 	int named;
 
 	if (!scratch)
 		return 0;
 	verdict = &scratch->verdict;
 	hook = scratch->hook & 1;
-	cells = current_cells(scratch);
+	cells = current_cells(&slot);
+	scratch->slot = slot;
 	header = cells ? cell_at(cells, 0) : NULL;
 	if (!header || header->words[HEADER_FORMAT] != FORMAT) {
 		verdict->reason = REASON_BROKEN;
@@ -160,15 +163,48 @@ int judge_egress(struct __sk_buff *skb)
 	return judge_skb(skb, EGRESS);
 }
 
+/* whether the packet passes, counted; negative, and nothing done, where more than the enforced rules has a say */
+static __always_inline int judge_plain(const struct packet *packet, __u32 hook, __u32 length)
+{
+	struct question question;
+	struct verdict verdict;
+	struct cell *header;
+	__u32 slot = 0, flags, set, rule = 0;
+	void *cells = current_cells(&slot);
+
+	header = cells ? cell_at(cells, 0) : NULL;
+	if (!header || header->words[HEADER_FORMAT] != FORMAT)
+		return -1;
+	flags = header->words[HEADER_FLAGS];
+	if (flags & FLAG_AUDITED << hook || (!(flags & FLAG_NOT_EXEMPT) && is_infrastructure(packet, hook)))
+		return -1;
+	set = header->words[HEADER_SETS + 2 * hook];
+	ask(&question, packet, hook, 0);
+	if (set)
+		rule = strongest_in_set(cells, set, header->words[HEADER_LABELS], &question);
+	conclude(&verdict, rule, rule, flags, hook);
+	count(&verdict, hook, length);
+	return verdict.pass;
+}
+
 SEC("xdp")
 int judge_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	struct scratch *scratch = scratch_for(INGRESS, end - data);
-	struct ethhdr *eth = data;
 	__u32 parsed = PARSED_MALFORMED;
+	struct ethhdr *eth = data;
+	struct scratch *scratch;
+	struct packet packet;
+	int pass;
 
+	if (stateless && !explain && !sample_rate && (void *)(eth + 1) <= end &&
+	    parse_plain(eth + 1, end, eth->h_proto, &packet)) {
+		pass = judge_plain(&packet, INGRESS, end - data);
+		if (pass >= 0)
+			return pass ? XDP_PASS : XDP_DROP;
+	}
+	scratch = scratch_for(INGRESS, end - data);
 	if (!scratch)
 		return XDP_DROP;
 	if ((void *)(eth + 1) <= end)

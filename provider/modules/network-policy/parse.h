@@ -103,6 +103,7 @@ struct tcp_start {
 	__u8 flags;
 };
 
+#define UDP_HEADER 8
 #define TCP_FIN 1
 #define TCP_SYN 2
 #define TCP_RST 4
@@ -120,26 +121,36 @@ static __always_inline int is_icmp_error(__u8 protocol, __u8 type)
 	return protocol == IPPROTO_ICMPV6 && type >= 1 && type < 128;
 }
 
-/* network layer: addresses, protocol, fragment; 0 when it is too short or contradicts itself */
-static __always_inline int parse_ipv4(void *start, void *end, struct packet *packet)
+static __always_inline int contradicts_itself(const struct iphdr *ip, __u32 length)
 {
-	struct iphdr *ip = here(start, packet);
-	__u32 length;
-	__u16 offset;
+	return ip->tot_len && bpf_ntohs(ip->tot_len) < length;
+}
 
-	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
-		return 0;
-	length = ip->ihl * 4;
-	if ((void *)ip + length > end || (ip->tot_len && bpf_ntohs(ip->tot_len) < length))
-		return 0;
+static __always_inline void read_ipv4(const struct iphdr *ip, struct packet *packet)
+{
+	__u16 offset = bpf_ntohs(ip->frag_off);
+
 	packet->source[0] = (__u64)bpf_ntohl(ip->saddr) << 32;
 	packet->source[1] = 0;
 	packet->destination[0] = (__u64)bpf_ntohl(ip->daddr) << 32;
 	packet->destination[1] = 0;
 	packet->protocol = ip->protocol;
-	offset = bpf_ntohs(ip->frag_off);
 	packet->fragment = offset & 0x1fff ? FRAGMENT_LATER : offset & 0x2000 ? FRAGMENT_FIRST : FRAGMENT_NONE;
 	packet->fragment_id = bpf_ntohs(ip->id);
+}
+
+/* network layer: addresses, protocol, fragment; 0 when it is too short or contradicts itself */
+static __always_inline int parse_ipv4(void *start, void *end, struct packet *packet)
+{
+	struct iphdr *ip = here(start, packet);
+	__u32 length;
+
+	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+		return 0;
+	length = ip->ihl * 4;
+	if ((void *)ip + length > end || contradicts_itself(ip, length))
+		return 0;
+	read_ipv4(ip, packet);
 	skip(packet, length);
 	return 1;
 }
@@ -200,6 +211,24 @@ static __always_inline int parse_ip(void *start, void *end, struct packet *packe
 	return packet->version == 4 ? parse_ipv4(start, end, packet) : parse_ipv6(start, end, packet);
 }
 
+static __always_inline void read_ports(const struct tcp_start *start, struct packet *packet)
+{
+	packet->source_port = bpf_ntohs(start->source);
+	packet->destination_port = bpf_ntohs(start->destination);
+	packet->service = packet->destination_port;
+	packet->flags |= PACKET_TRACKED;
+}
+
+static __always_inline void read_tcp_flags(const struct tcp_start *tcp, struct packet *packet)
+{
+	if ((tcp->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		packet->flags |= PACKET_OPENING;
+	if (tcp->flags & TCP_FIN)
+		packet->flags |= PACKET_FIN;
+	if (tcp->flags & TCP_RST)
+		packet->flags |= PACKET_RST | PACKET_NEVER_OPENS;
+}
+
 /* transport layer up to the ports, or type and code; 0 when it is too short */
 static __always_inline int parse_transport(void *start, void *end, struct packet *packet, int quoted)
 {
@@ -211,20 +240,12 @@ static __always_inline int parse_transport(void *start, void *end, struct packet
 
 		if (at + 4 > end)
 			return 0;
-		packet->source_port = bpf_ntohs(tcp->source);
-		packet->destination_port = bpf_ntohs(tcp->destination);
-		packet->service = packet->destination_port;
-		packet->flags |= PACKET_TRACKED;
+		read_ports(tcp, packet);
 		if (protocol != IPPROTO_TCP || quoted)
 			return 1;
 		if ((void *)(tcp + 1) > end)
 			return 0;
-		if ((tcp->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
-			packet->flags |= PACKET_OPENING;
-		if (tcp->flags & TCP_FIN)
-			packet->flags |= PACKET_FIN;
-		if (tcp->flags & TCP_RST)
-			packet->flags |= PACKET_RST | PACKET_NEVER_OPENS;
+		read_tcp_flags(tcp, packet);
 	} else if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6) {
 		struct icmp_header *icmp = at;
 		__u8 request = 0, reply = 0;
@@ -310,8 +331,36 @@ static __always_inline __u32 behind_vlan(void *start, void *end, __u32 protocol,
 	return vlan->protocol;
 }
 
+/*
+ * What nearly all packets are: IPv4 without options, whole, of TCP or UDP. Where things lie is known, so that nothing goes
+ * through memory. 0 for any other, and `packet` is no more than without flags then.
+ */
+static __always_inline int parse_plain(void *start, void *end, __u32 protocol, struct packet *packet)
+{
+	struct iphdr *ip = start;
+	struct tcp_start *tcp = (void *)(ip + 1);
+
+	if (protocol != bpf_htons(ETH_P_IP) || (void *)tcp + UDP_HEADER > end || ip->version != 4 || ip->ihl != 5 ||
+	    contradicts_itself(ip, sizeof(*ip)) || ip->frag_off & bpf_htons(0x3fff))
+		return 0;
+	packet->flags = 0;
+	/* one branch, for verifiers that do not remember what a byte of the packet was */
+	if (ip->protocol == IPPROTO_TCP) {
+		if ((void *)(tcp + 1) > end)
+			return 0;
+		read_tcp_flags(tcp, packet);
+	} else if (ip->protocol != IPPROTO_UDP) {
+		return 0;
+	}
+	packet->version = 4;
+	packet->offset = 0;
+	read_ipv4(ip, packet);
+	read_ports(tcp, packet);
+	return 1;
+}
+
 /* `protocol` is that of what begins at `start`, in network order; a tag that is `stripped` is not there any more */
-static __noinline int parse(void *start, void *end, __u32 protocol, struct packet *packet, __u32 stripped)
+static __noinline int parse_any(void *start, void *end, __u32 protocol, struct packet *packet, __u32 stripped)
 {
 	protocol = behind_vlan(start, end, protocol, packet);
 	if (!stripped)
@@ -338,6 +387,13 @@ static __noinline int parse(void *start, void *end, __u32 protocol, struct packe
 	/* four bytes of ICMP and four that each type uses otherwise */
 	skip(packet, 8);
 	return parse_quoted(start, end, packet) ? PARSED_PACKET : PARSED_MALFORMED;
+}
+
+static __always_inline int parse(void *start, void *end, __u32 protocol, struct packet *packet, __u32 stripped)
+{
+	if (parse_plain(start, end, protocol, packet))
+		return PARSED_PACKET;
+	return parse_any(start, end, protocol, packet, stripped);
 }
 
 #endif

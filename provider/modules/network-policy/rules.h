@@ -17,21 +17,12 @@ __noinline __u32 lookup_set(__u32 slot, __u32 set)
 	return strongest_in_set(cells, set, scratch->labels, &scratch->question);
 }
 
-/* by the rules of `hook`, what `question` asks */
-static __always_inline void judge_by_rules(void *cells, struct scratch *scratch, __u32 hook)
+/* what a packet meets by the strongest rule, and by the strongest with the audited ones, of the policies for `hook` */
+static __always_inline void conclude(struct verdict *verdict, __u32 rule, __u32 audit, __u32 flags, __u32 hook)
 {
-	struct verdict *verdict = &scratch->verdict;
-	int named = !!(scratch->flags & FLAG_NAMED << (hook & 1));
-	__u32 enforced = scratch->sets[hook & 1][0], audited = scratch->sets[hook & 1][1];
-	__u32 rule = 0, audit;
+	int named = !!(flags & FLAG_NAMED << (hook & 1));
 
-	if (enforced)
-		rule = lookup_set(scratch->slot, enforced);
-	audit = rule;
-	if (audited)
-		audit = stronger(cells, scratch->labels, rule, lookup_set(scratch->slot, audited));
-
-	verdict->audited = !!(scratch->flags & FLAG_AUDITED << (hook & 1));
+	verdict->audited = !!(flags & FLAG_AUDITED << (hook & 1));
 	verdict->reason = rule ? REASON_RULE : named ? REASON_DEFAULT : REASON_UNNAMED;
 	verdict->pass = rule ? !(rule & VALUE_DENY) : !named;
 	if (rule == BROKEN || audit == BROKEN) {
@@ -46,6 +37,20 @@ static __always_inline void judge_by_rules(void *cells, struct scratch *scratch,
 	verdict->audit_pass = verdict->audited ? audit && !(audit & (VALUE_DENY | VALUE_PARTIAL)) : verdict->pass;
 	verdict->rule = rule;
 	verdict->audit = audit & VALUE_PARTIAL ? 0 : audit;
+}
+
+/* by the rules of `hook`, what `question` asks */
+static __always_inline void judge_by_rules(void *cells, struct scratch *scratch, __u32 hook)
+{
+	__u32 enforced = scratch->sets[hook & 1][0], audited = scratch->sets[hook & 1][1];
+	__u32 rule = 0, audit;
+
+	if (enforced)
+		rule = lookup_set(scratch->slot, enforced);
+	audit = rule;
+	if (audited)
+		audit = stronger(cells, scratch->labels, rule, lookup_set(scratch->slot, audited));
+	conclude(&scratch->verdict, rule, audit, scratch->flags, hook);
 }
 
 static __always_inline void ask(struct question *question, const struct packet *packet, __u32 hook, int reversed)

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Entrypoint, Judged } from "../../../provider/agent/network-policy/loaded";
+import { type Entrypoint, type Judged, REASONS } from "../../../provider/agent/network-policy/loaded";
 import type { AppliedPolicy } from "../../../provider/network-policy/applied";
 import { compile, type Generation } from "../../support/compiled-union";
 import { track } from "../../../provider/network-policy/connections";
@@ -10,11 +10,14 @@ import type { Evaluation, Tracked } from "../../../provider/network-policy/packe
 import { closesEverything } from "../bpf/support";
 import { conversations, type Sent, traffic, unions } from "../../unit/network-policy/arbitrary";
 import { frameOf } from "../../../provider/network-policy/frames";
-import { DataPlane } from "../../support/data-plane";
+import { type Counted, DataPlane } from "../../support/data-plane";
 
+const XDP_PASS = 2;
 const all = process.env["EBPF_TEST_ALL"] === "1";
 const UNIONS = 1000;
 const PACKETS = 1000;
+/** Without connections. */
+const ALONE = { runs: all ? 1000 : 200, packets: 1000 };
 /** Of conversations that go on while the policies change. */
 const CHANGING = { runs: all ? 500 : 60, packets: all ? 200 : 50 };
 
@@ -38,6 +41,29 @@ describe("the program and the evaluator", function () {
       { numRuns: UNIONS, endOnFailure: true },
     );
     assert.deepEqual([...seen].sort(), EVERYTHING);
+  });
+
+  it("agree at XDP without connections, on verdicts and on what is counted", () => {
+    using alone = new DataPlane({ stateless: 1, explain: 0 });
+    const seen = new Set<string>();
+    fc.assert(
+      fc.property(unions(), traffic(ALONE.packets), (policies, list) => {
+        const generation = compile(policies, { number: ++number });
+        alone.forget();
+        alone.install(generation);
+        const received = list.filter(({ packet }) => packet.direction === "ingress");
+        const before = countersOf(alone, generation);
+        const expected = judgeAlone(alone, policies, received, seen);
+        const after = countersOf(alone, generation);
+        for (const [name, { packets, bytes }] of after) {
+          const { packets: packetsBefore, bytes: bytesBefore } = before.get(name)!;
+          const counted = { packets: packets - packetsBefore, bytes: bytes - bytesBefore };
+          assert.deepEqual(counted, expected.get(name) ?? { packets: 0n, bytes: 0n }, name);
+        }
+      }),
+      { numRuns: ALONE.runs, endOnFailure: true },
+    );
+    assert.ok(["plain by rule", "plain by default", "plain by unnamed"].every((kind) => seen.has(kind)));
   });
 
   it("agree on random conversations while the policies change", () => {
@@ -116,6 +142,56 @@ function follow(
     known = track(known, expected);
   }
   return known;
+}
+
+/** Verdicts of the evaluator, which the program's must equal; answers what counters shall have counted, by name. */
+function judgeAlone(
+  plane: DataPlane,
+  policies: readonly AppliedPolicy[],
+  list: readonly Sent[],
+  seen: Set<string>,
+): Map<string, Counted> {
+  const expected = new Map<string, Counted>();
+  const count = (name: string, bytes: number): void => {
+    const before = expected.get(name) ?? { packets: 0n, bytes: 0n };
+    expected.set(name, { packets: before.packets + 1n, bytes: before.bytes + BigInt(bytes) });
+  };
+  const program = plane.program("judge_xdp");
+  const evaluate = prepare(policies);
+  let fragments: Tracked[] = [];
+  for (const { packet, wire } of list) {
+    const evaluation = evaluate(fragments, packet);
+    const { verdict, reason, rule, audit } = evaluation;
+    const frame = frameOf(packet, wire);
+    const { returnValue } = program.testRun({ data: frame });
+    assert.equal(returnValue === XDP_PASS ? "allow" : "deny", verdict, JSON.stringify({ packet, wire }));
+    count(`${reason} ${verdict}`, frame.length);
+    if (rule !== undefined) count(JSON.stringify(rule), frame.length);
+    if (audit?.rule !== undefined && JSON.stringify(audit.rule) !== JSON.stringify(rule))
+      count(JSON.stringify(audit.rule), frame.length);
+    if (verdict === "allow" && audit?.verdict === "deny") count("audit drops", frame.length);
+    if (isPlain({ packet, wire })) seen.add(`plain by ${reason}`);
+    fragments = track(fragments, evaluation).filter((one) => "fragment" in one);
+  }
+  return expected;
+}
+
+/** Of packets received, by the names that `judgeAlone` counts under. */
+function countersOf(plane: DataPlane, { rules }: Generation): Map<string, Counted> {
+  const counters = new Map([["audit drops", plane.counted("audit_drops", 0)]]);
+  for (const [index, reason] of REASONS.entries()) {
+    counters.set(`${reason} deny`, plane.counted("totals", index * 4));
+    counters.set(`${reason} allow`, plane.counted("totals", index * 4 + 1));
+  }
+  for (const { slot, id } of rules) counters.set(JSON.stringify(id), plane.counted("rule_counters", slot));
+  return counters;
+}
+
+/** What `parse_plain` of the program takes. */
+function isPlain({ packet, wire }: Sent): boolean {
+  if ("frame" in packet || wire.vlans!.length > 0 || (wire.options ?? 0) > 0) return false;
+  const ported = [6, 17].includes(protocolNumber(packet.protocol)) && packet.fragment === undefined;
+  return ported && !packet.source.includes(":");
 }
 
 function comparable({ verdict, reason, rule, audit }: Evaluation) {
