@@ -33,8 +33,9 @@ export async function build() {
   rmSync(stamp, { force: true });
   await step("compile TypeScript into dist/", compile);
   await compileModules();
-  await step("bundle the agent", async () => {
-    const { bundleAgent } = await import("./bundle.mjs");
+  await step("bundle the agent and the provider", async () => {
+    const { bundleAgent, bundleProvider } = await import("./bundle.mjs");
+    await bundleProvider();
     await bundleAgent(libbpf === null ? {} : { libraries: { x64: libbpf.x64, arm64: libbpf.arm64 } });
   });
   // what users' C includes as <bpf/...>: provider/sources/headers.ts

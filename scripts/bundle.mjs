@@ -1,5 +1,5 @@
 // Builds what the operator's side delivers to hosts: dist/agent/agent.js, which starts main.js beside it, the eBPF program
-// that judges by network policies, our libbpf per architecture, manifest.json.
+// that judges by network policies, our libbpf per architecture, manifest.json. And what the engine starts, in one file each.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -23,7 +23,8 @@ export async function bundleAgent({
 
   const scripts = { "agent.js": join(root, "provider/agent/start.ts"), "main.js": entry };
   for (const [name, source] of Object.entries(scripts)) {
-    writeChanged(join(directory, name), await bundled(source));
+    // koffi's loader requires its native package by name: delivered beside main.js in node_modules
+    writeChanged(join(directory, name), await bundled(source, { target: "node18", external: ["@koromix/*"] }));
   }
 
   // compiled before; program and compiler of a host are then always of one build
@@ -56,17 +57,32 @@ export async function bundleAgent({
   return manifest;
 }
 
-async function bundled(entry) {
+/**
+ * The dynamic provider and the plugin, over what tsc made of them: some 300 files of ours and of the packages named here
+ * take 130 ms to load, one takes 45. What is loaded late, or is the engine's, stays a package.
+ */
+export async function bundleProvider() {
+  const { dependencies, peerDependencies } = readJson("package.json");
+  const packages = Object.keys({ ...dependencies, ...peerDependencies, "pulumi-ebpf": "" });
+  const external = packages.filter((name) => !["papaparse", "vscode-jsonrpc", "zod"].includes(name));
+  for (const name of ["provider/adapters/dynamic", "provider/adapters/plugin/main"]) {
+    const source = await bundled(join(root, `${name}.ts`), { target: "node20", external });
+    writeChanged(join(root, "dist", `${name}.js`), source);
+  }
+}
+
+async function bundled(entry, { target, external }) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
     platform: "node",
-    target: "node18",
+    target,
     format: "cjs",
     minifyWhitespace: true,
     legalComments: "inline",
-    // koffi's loader requires its native package by name: delivered beside main.js in node_modules
-    external: ["@koromix/*"],
+    external,
+    // what is loaded late is CommonJS, too, and Node's other loader takes 10 ms to come up
+    supported: { "dynamic-import": false },
     plugins: [builtins],
     logLevel: "warning",
     write: false,

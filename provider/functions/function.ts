@@ -1,5 +1,5 @@
 /** ProviderFunction: a question that changes nothing, to a host or about a local object. */
-import { z } from "zod";
+import * as z from "zod";
 import { EbpfError } from "../errors";
 import type { OpenSources } from "../sources/source";
 import { type Connection, connectionSchema } from "../transport/connection";

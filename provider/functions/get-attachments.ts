@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { during } from "../lifecycle/call";
 import type { AttachedFacts, HookPlace } from "../protocol/queries";
 import { connectionInput, count, onlyOneOf, providerFunction, text } from "./function";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { during } from "../lifecycle/call";
 import type { HostFeatures } from "../protocol/messages";
 import { connectionInput, providerFunction, text } from "./function";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { during } from "../lifecycle/call";
 import { decode, decodePerCpu, encodeInto } from "../btf";
 import { EbpfError, invalid, type Problem } from "../errors";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { during } from "../lifecycle/call";
 import { typeName } from "../btf";
 import { connectionInput, onlyOneOf, providerFunction } from "./function";

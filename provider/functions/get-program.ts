@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { during } from "../lifecycle/call";
 import type { ProgramFacts, ProgramTarget } from "../protocol/queries";
 import { programRefSchema } from "../resources/references";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type EntrypointInfo, type GlobalInfo, type MapInfo, readObject, typeName } from "../btf";
 import { EbpfError } from "../errors";
 import { includesSchema, definesSchema } from "../resources/program";

@@ -1,5 +1,5 @@
 /** How getMap and getMapEntries name a map. */
-import { z } from "zod";
+import * as z from "zod";
 import type { MapFacts, MapTarget } from "../protocol/queries";
 import { mapRefSchema } from "../resources/references";
 import { count, text } from "./function";

@@ -3,7 +3,7 @@
  * value and the default are one and the same to diff.
  */
 import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 
 const known = new WeakMap<ResourceDefinition, [string, unknown][]>();

@@ -1,5 +1,5 @@
 /** Problems of inputs, from zod's issues and from errors. */
-import type { z } from "zod";
+import type * as z from "zod";
 import { EbpfError, type Problem } from "../errors";
 import { closest } from "../resources/closest";
 import { type Path, propertyPath, touches, unknownPaths } from "./unknowns";

@@ -2,7 +2,7 @@
  * What a user writes: rules, peers and ports as zod schemas, and the checks that need no host. Every problem is
  * reported, each at its property.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { parseCidr } from "../btf";
 import {
   hasPorts,

@@ -1,6 +1,6 @@
 /** Policy `ebpf-forget-reason`: who lets a host's eBPF out of sight says why. */
 import type { ResourceValidationPolicy } from "@pulumi/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { type ResourceRule, resourcePolicy } from "./rule";
 
 const options = z.strictObject({

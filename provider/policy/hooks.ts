@@ -1,6 +1,6 @@
 /** Policy `ebpf-hooks`: which hooks Attachments may stand on. */
 import type { ResourceValidationPolicy } from "@pulumi/policy";
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../errors";
 import { hookNames } from "../resources/attachments";
 import { type ResourceRule, resourcePolicy } from "./rule";

@@ -1,6 +1,6 @@
 /** Policy `ebpf-host-keys`: which host is meant stands in the program, by its key. */
 import type { ResourceValidationPolicy } from "@pulumi/policy";
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../errors";
 import { connectionsOf, type Reached } from "./connections";
 import { type ResourceRule, resourcePolicy } from "./rule";

@@ -1,6 +1,6 @@
 /** Policies `ebpf-management-peers` and `ebpf-management-ports`: network policies that keep a host's administrators in, and others out. */
 import type { ResourceValidationPolicy } from "@pulumi/policy";
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../errors";
 import { protocolNumber, PROTOCOLS } from "../network-policy/protocols";
 import type { CheckedNetworkPolicy } from "../resources/network-policy";

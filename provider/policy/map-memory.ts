@@ -1,6 +1,6 @@
 /** Policies `ebpf-map-memory` and `ebpf-host-memory`: how much kernel memory maps may take. */
 import type { ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { kindOfToken } from "../adapters/provider-text";
 import type { Problem } from "../errors";
 import { hostLabel } from "../transport/connection";

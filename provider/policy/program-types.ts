@@ -1,6 +1,6 @@
 /** Policy `ebpf-program-types`: which types of program may be loaded. */
 import type { ResourceValidationPolicy } from "@pulumi/policy";
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../errors";
 import { available } from "../resources/closest";
 import type { CheckedObject } from "../resources/object-info";

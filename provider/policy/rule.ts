@@ -1,6 +1,6 @@
 /** A rule: options with a schema, and what a resource has wrong by them. Here it becomes a policy of @pulumi/policy. */
 import type { PolicyConfigSchema, ResourceValidationPolicy } from "@pulumi/policy";
-import { z } from "zod";
+import * as z from "zod";
 import { kindOfToken } from "../adapters/provider-text";
 import { invalid, type Problem } from "../errors";
 import { problemsOf } from "../lifecycle/problems";

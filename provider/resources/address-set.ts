@@ -1,5 +1,5 @@
 /** AddressSet: networks with a name, given in the program or in a file, for the rules of any policy on the host. */
-import { z } from "zod";
+import * as z from "zod";
 import { cidrSchema } from "../network-policy/model";
 import type { TextContent } from "../protocol/policy";
 import { SPEC_FORMAT } from "../protocol/spec";

@@ -1,5 +1,5 @@
 /** Attachment: one program on one hook. */
-import { z } from "zod";
+import * as z from "zod";
 import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";
 import { type HookName, hookNames, hooks } from "./attachments";

@@ -1,5 +1,5 @@
 /** `confirm`: a change that goes back by itself unless it is confirmed in time, over a new connection. */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Shortest time in which a new connection can be expected to stand, and longest that a host waits. */
 const LEAST_SECONDS = 5;

@@ -2,7 +2,7 @@
  * Fleet: many hosts in place of one `connection`, and how a change is rolled out over them. Plain data.
  * What is done with it says provider/lifecycle/fleet.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { type Connection, connectionSchema } from "../transport/connection";
 
 const amount = (description: string, example: number | string) =>

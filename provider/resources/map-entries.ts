@@ -1,6 +1,6 @@
 /** MapEntries: rows of a map, given in the program or in a file. */
 import { extname } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { type Format, perCpuValues, type TypeLayout, withFormat } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { type EntryReference, SPEC_FORMAT } from "../protocol/spec";

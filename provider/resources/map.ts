@@ -1,5 +1,5 @@
 /** Map: a map of its own, which Programs share. */
-import { z } from "zod";
+import * as z from "zod";
 import { type MapInfo, parseType, takesBtf, type TypeLayout, writeBtf } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { type MapShape, SPEC_FORMAT } from "../protocol/spec";

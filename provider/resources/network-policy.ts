@@ -1,5 +1,5 @@
 /** NetworkPolicy: who may talk to whom, on interfaces. What rules mean is docs/network-policy.md. */
-import { z } from "zod";
+import * as z from "zod";
 import { EbpfError } from "../errors";
 import { policyInputs } from "../network-policy";
 import { cidrSchema } from "../network-policy/model";

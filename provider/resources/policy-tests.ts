@@ -1,5 +1,5 @@
 /** `tests` of a NetworkPolicy: what a user says that packets shall meet, and whether the policy's own rules agree. Pure. */
-import { z } from "zod";
+import * as z from "zod";
 import { parseAddress } from "../btf";
 import type { Problem } from "../errors";
 import { applyPolicy, type CheckedPolicy, evaluate, type Evaluation, type Packet } from "../network-policy";

@@ -1,5 +1,5 @@
 /** Program: one object file, its entrypoints, maps and globals. */
-import { z } from "zod";
+import * as z from "zod";
 import { encodeInto, type ObjectInfo } from "../btf";
 import { EbpfError, type Problem } from "../errors";
 import { SPEC_FORMAT } from "../protocol/spec";

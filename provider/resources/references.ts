@@ -2,7 +2,7 @@
  * References of one resource to a part of another, as they stand in checked inputs: the name on the host, and
  * what `check` must know of the part without asking anybody. The SDK lifts them out of the other resource.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 const spec = z.string().min(1).meta({ description: "`specId` of the resource." });
 const size = (description: string) => z.number().int().nonnegative().meta({ description });

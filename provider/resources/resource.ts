@@ -2,7 +2,7 @@
  * ResourceDefinition: one kind of resource. A resource file is such a definition and no more; it does no I/O.
  * provider/lifecycle.ts runs check, diff, create, read, update and delete for all of them.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { EbpfError, Problem } from "../errors";
 import type { PlanResult } from "../protocol/messages";
 import type { TextContent } from "../protocol/policy";

@@ -2,7 +2,7 @@
  * Configuration of the provider: `ebpf:…` of a stack, and the arguments of an explicit `ebpf.Provider`.
  * One schema for both; schema.json and the tables of the docs come from it. Pure.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { connectionSchema } from "../transport/connection";
 
 const secret = (description: string) => z.string().min(1).optional().meta({ description, secret: true });

@@ -2,7 +2,7 @@
  * What resources say besides their inputs: outputs of definitions, and those that the plugin adds for languages
  * without our own SDK. TypeScript holds them to the interfaces that the code uses. Pure.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Target } from "../lifecycle/fleet/targets";
 import type { AddressSetStatus, JudgedInterface, PolicyStatus, TextContent } from "../protocol/policy";
 import type { LinkStatus, ProgramStatus } from "../protocol/status";

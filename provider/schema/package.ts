@@ -2,7 +2,7 @@
  * schema.json: the package as Pulumi's generators, its YAML language and its registry read it, made of the same zod
  * schemas that check the inputs. Pure. `npm run generate` writes it; a test compares.
  */
-import type { z } from "zod";
+import type * as z from "zod";
 import { definitions } from "../resources";
 import { providerConfigSchema } from "./config";
 import { functions } from "../functions";

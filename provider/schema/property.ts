@@ -2,7 +2,7 @@
  * Properties of the resources as documents and other languages need them, read from the zod schemas: the only code
  * that looks inside those. Pure.
  */
-import type { z } from "zod";
+import type * as z from "zod";
 
 export type Type =
   | { kind: "string" | "integer" | "number" | "boolean" | "any" }

@@ -2,7 +2,7 @@
  * The tables of properties in README.md, made of the schemas' own descriptions, so that they cannot grow stale.
  * Pure. `npm run generate` writes them; a test compares.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { egressRuleSchema, ingressRuleSchema, peerSchema, portSchema } from "../network-policy/model";
 import { definitions } from "../resources";
 import { hooks } from "../resources/attachments";

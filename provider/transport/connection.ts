@@ -2,7 +2,7 @@
  * How a host is reached: the shape of @pulumi/command's `connection`, with what we add to it.
  * zod schema, defaults, and the host's name in ids and messages.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 const endpoint = {
   host: z

@@ -22,16 +22,13 @@ import {
 import type { Message } from "google-protobuf";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { EbpfError } from "../../errors";
 import { packageVersion } from "../../version";
 import { createCalls } from "./calls";
-import type * as CoreModule from "./core";
 import type { CoreOptions } from "./core";
 import { openEngineLog } from "./engine-log";
-import type * as FunctionsModule from "./functions";
-import type * as ResourcesModule from "./resources";
+import type { createResources } from "./resources";
 import { toServiceError } from "./status";
 import { fromStruct, type MessageClass, readMessage, writeMessage } from "./struct";
 
@@ -66,14 +63,9 @@ export interface PluginOptions extends CoreOptions {
   engine?: string | undefined;
 }
 
-const late = createRequire(__filename);
-
 /** What a first answer does not need: loaded by its first use, or while the engine is busy with itself. */
-export function loadCore() {
-  return {
-    ...(late("./core") as typeof CoreModule),
-    ...(late("./resources") as typeof ResourcesModule),
-  };
+export async function loadCore() {
+  return { ...(await import("./core.js")), ...(await import("./resources.js")) };
 }
 
 export function createHandlers(options: PluginOptions): Handlers {
@@ -84,7 +76,7 @@ export function createHandlers(options: PluginOptions): Handlers {
   };
   if (options.engine !== undefined) connect(options.engine);
 
-  let configured: (ReturnType<typeof ResourcesModule.createResources> & Pick<Handlers, "invoke">) | undefined;
+  let configured: (ReturnType<typeof createResources> & Pick<Handlers, "invoke">) | undefined;
   const served = () => {
     if (configured !== undefined) return configured;
     throw new EbpfError("internal", "serve a resource: the provider is not configured yet", {});
@@ -93,7 +85,7 @@ export function createHandlers(options: PluginOptions): Handlers {
   return {
     async handshake(request: ProviderHandshakeRequest) {
       connect(request.getEngineAddress());
-      setTimeout(loadCore, 10); // while the engine is busy with the answer
+      setTimeout(() => void loadCore(), 10); // while the engine is busy with the answer
       return new ProviderHandshakeResponse();
     },
 
@@ -111,16 +103,16 @@ export function createHandlers(options: PluginOptions): Handlers {
       return new Empty();
     },
 
-    checkConfig: async (request) => loadCore().checkConfig(request),
+    checkConfig: async (request) => (await loadCore()).checkConfig(request),
 
-    diffConfig: async (request) => loadCore().diffConfig(request),
+    diffConfig: async (request) => (await loadCore()).diffConfig(request),
 
     async configure(request) {
-      const { createCore, createResources } = loadCore();
+      const { createCore, createResources } = await loadCore();
       const core = createCore(fromStruct(request.getArgs()) ?? {}, options);
       configured = {
         ...createResources(core, calls),
-        invoke: (call) => (late("./functions") as typeof FunctionsModule).invoke(core, calls, call),
+        invoke: async (call) => (await import("./functions.js")).invoke(core, calls, call),
       };
       return new ConfigureResponse().setSupportspreview(true);
     },

@@ -3,7 +3,7 @@
  * `policy verify HOST FILE`: the tests of such a file, judged by what runs on the host.
  */
 import { readFileSync } from "node:fs";
-import { z } from "zod";
+import * as z from "zod";
 import { EbpfError, invalid } from "../../errors";
 import { problemsOf } from "../../lifecycle/problems";
 import { applyPolicy, evaluate, policySchema } from "../../network-policy";

@@ -1,5 +1,5 @@
 /** Check of a fleet: of its hosts, and of the rest as if it had one host. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Problem } from "../../errors";
 import { type Fleet, fleetSchema } from "../../resources/fleet";
 import type { CommonInputs, ResourceDefinition } from "../../resources/resource";

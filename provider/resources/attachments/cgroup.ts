@@ -1,5 +1,5 @@
 /** Hook `cgroup`: sockets, packets, devices and sysctls of the processes in a cgroup. Linux 5.7. */
-import { z } from "zod";
+import * as z from "zod";
 import { CGROUP_ATTACH, type CgroupAttach } from "../../protocol/hooks";
 import { type AttachmentHook, wrongAttachType, wrongType } from "./hook";
 

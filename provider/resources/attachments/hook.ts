@@ -1,5 +1,5 @@
 /** AttachmentHook: one kind of hook, as the definition of Attachment uses it. Each file beside this one is such a hook. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Hook } from "../../protocol/hooks";
 import type { CheckedProgramRef } from "../references";
 

@@ -1,5 +1,5 @@
 /** Hook `rawTracepoint`: a tracepoint with its raw arguments, cheaper than `tracepoint`. Linux 4.17. */
-import { z } from "zod";
+import * as z from "zod";
 import { type AttachmentHook, wrongType } from "./hook";
 
 const inputs = z

@@ -1,5 +1,5 @@
 /** Hook `tc`: a clsact filter in direct-action mode. All kernels; prefer `tcx` from Linux 6.6. */
-import { z } from "zod";
+import * as z from "zod";
 import { type AttachmentHook, directionSchema, interfaceFinds, interfaceInputs, wrongType } from "./hook";
 
 const inputs = z

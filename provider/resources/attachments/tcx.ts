@@ -1,5 +1,5 @@
 /** Hook `tcx`: ingress or egress of an interface with an order among programs. Linux 6.6. */
-import { z } from "zod";
+import * as z from "zod";
 import { type AttachmentHook, directionSchema, interfaceFinds, interfaceInputs, wrongType } from "./hook";
 
 /** What `order` goes by: another Attachment, or a program that is not ours. */

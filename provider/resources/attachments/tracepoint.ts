@@ -1,5 +1,5 @@
 /** Hook `tracepoint`: a static tracepoint with its stable record. Linux 5.15 (perf link). */
-import { z } from "zod";
+import * as z from "zod";
 import { type AttachmentHook, wrongType } from "./hook";
 
 const inputs = z

@@ -1,5 +1,5 @@
 /** Hook `xdp`: the earliest point of receive, in the driver or just after it. */
-import { z } from "zod";
+import * as z from "zod";
 import { type AttachmentHook, interfaceFinds, interfaceInputs, wrongAttachType, wrongType } from "./hook";
 
 const inputs = z

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { types as command } from "@pulumi/command";
 import type * as pulumi from "@pulumi/pulumi";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { AttachmentInputs } from "../../../provider/resources/attachment";
 import type { CommonInputs } from "../../../provider/resources/resource";
 import type { MapInputs } from "../../../provider/resources/map";
