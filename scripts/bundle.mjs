@@ -80,6 +80,7 @@ async function bundled(entry, { target, external }) {
     format: "cjs",
     minifyWhitespace: true,
     legalComments: "inline",
+    charset: "ascii",
     external,
     // what is loaded late is CommonJS, too, and Node's other loader takes 10 ms to come up
     supported: { "dynamic-import": false },

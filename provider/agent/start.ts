@@ -23,7 +23,8 @@ const digest = bundleDigest(__dirname);
 if (digest !== null) noteStart();
 const cache = digest === null ? null : path.join(rootsFrom(process.env).run, `code-${digest}`);
 const known = cache === null ? undefined : readCache(cache);
-const script = new Script(Module.wrap(fs.readFileSync(main, "utf8")), {
+// esbuild writes ASCII alone, and this is the quicker way to read it
+const script = new Script(Module.wrap(fs.readFileSync(main, "latin1")), {
   filename: main,
   ...(known && { cachedData: known }),
 });
