@@ -24,7 +24,10 @@ export async function bundleAgent({
   const scripts = { "agent.js": join(root, "provider/agent/start.ts"), "main.js": entry };
   for (const [name, source] of Object.entries(scripts)) {
     // koffi's loader requires its native package by name: delivered beside main.js in node_modules
-    writeChanged(join(directory, name), await bundled(source, { target: "node18", external: ["@koromix/*"] }));
+    writeChanged(
+      join(directory, name),
+      await bundled(source, { target: "node18", external: ["@koromix/*"] }),
+    );
   }
 
   // compiled before; program and compiler of a host are then always of one build

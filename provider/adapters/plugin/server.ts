@@ -26,9 +26,10 @@ import { dirname, join } from "node:path";
 import { EbpfError } from "../../errors";
 import { packageVersion } from "../../version";
 import { createCalls } from "./calls";
-import type { CoreOptions } from "./core";
+import { checkConfig, type CoreOptions, createCore, diffConfig } from "./core";
 import { openEngineLog } from "./engine-log";
-import type { createResources } from "./resources";
+import { invoke } from "./functions";
+import { createResources } from "./resources";
 import { toServiceError } from "./status";
 import { fromStruct, type MessageClass, readMessage, writeMessage } from "./struct";
 
@@ -63,11 +64,6 @@ export interface PluginOptions extends CoreOptions {
   engine?: string | undefined;
 }
 
-/** What a first answer does not need: loaded by its first use, or while the engine is busy with itself. */
-export async function loadCore() {
-  return { ...(await import("./core.js")), ...(await import("./resources.js")) };
-}
-
 export function createHandlers(options: PluginOptions): Handlers {
   const calls = createCalls();
   const connect = (address: string) => {
@@ -85,7 +81,6 @@ export function createHandlers(options: PluginOptions): Handlers {
   return {
     async handshake(request: ProviderHandshakeRequest) {
       connect(request.getEngineAddress());
-      setTimeout(() => void loadCore(), 10); // while the engine is busy with the answer
       return new ProviderHandshakeResponse();
     },
 
@@ -103,17 +98,13 @@ export function createHandlers(options: PluginOptions): Handlers {
       return new Empty();
     },
 
-    checkConfig: async (request) => (await loadCore()).checkConfig(request),
+    checkConfig: async (request) => checkConfig(request),
 
-    diffConfig: async (request) => (await loadCore()).diffConfig(request),
+    diffConfig: async (request) => diffConfig(request),
 
     async configure(request) {
-      const { createCore, createResources } = await loadCore();
       const core = createCore(fromStruct(request.getArgs()) ?? {}, options);
-      configured = {
-        ...createResources(core, calls),
-        invoke: async (call) => (await import("./functions.js")).invoke(core, calls, call),
-      };
+      configured = { ...createResources(core, calls), invoke: (call) => invoke(core, calls, call) };
       return new ConfigureResponse().setSupportspreview(true);
     },
 

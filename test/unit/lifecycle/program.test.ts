@@ -36,11 +36,22 @@ describe("a Program's file", () => {
     assert.equal(digestOf(blobs[blob]!), blob);
   });
 
-  it("is put on the host once", async () => {
+  it("is sent unasked while it is small", async () => {
+    await createTwice(source);
+    assert.deepEqual(host.verbs(), ["blob.put", "apply", "blob.put", "apply"]);
+  });
+
+  it("is put on the host once when it is large", async () => {
+    const large = Buffer.concat([readFileSync(source), Buffer.alloc(64 << 10)]);
+    await createTwice(workshop.file("large.o", large));
+    assert.deepEqual(host.verbs(), ["blob.has", "blob.put", "apply", "blob.has", "apply"]);
+  });
+
+  async function createTwice(object: string): Promise<void> {
     const lifecycle = host.lifecycle({ "ebpf:preview": "offline" });
     for (const name of ["a", "b"]) {
       const specId = `shop/prod/Program/${name}`;
-      const { inputs } = await lifecycle.check("Program", undefined, inputsOf({ specId }));
+      const { inputs } = await lifecycle.check("Program", undefined, inputsOf({ specId, source: object }));
       const { outputs } = await lifecycle.create("Program", inputs);
       assert.deepEqual(Object.keys(outputs["entrypoints"] as object).sort(), [
         "connecting",
@@ -50,8 +61,7 @@ describe("a Program's file", () => {
         "tail",
       ]);
     }
-    assert.deepEqual(host.verbs(), ["blob.has", "blob.put", "apply", "blob.has", "apply"]);
-  });
+  }
 
   it("must not change between check and create", async () => {
     const lifecycle = host.lifecycle({ "ebpf:preview": "offline" });
