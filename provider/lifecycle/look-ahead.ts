@@ -5,14 +5,17 @@
  *
  * Owns: how far ahead is looked, and how old an answer may be. Does not own: how looks travel (observe-together.ts).
  */
+import { setImmediate } from "node:timers/promises";
 import type { ObserveResult } from "../protocol/messages";
 import type { AgentSession } from "../transport/session";
 import { observeTogether, unlessAborted } from "./observe-together";
 
 /** So many looks without any ahead: few are asked for by name, as with `--target`. */
 const FIRST = 8;
-/** How many more are looked at than were asked for by then. */
+/** How many more are looked at than were asked for by then, */
 const FACTOR = 4;
+/** and at most: so that they come while the engine is busy with those before them, and do not grow old. */
+const MOST = 256;
 /** Of an early answer; then the host is asked again. */
 const MAX_AGE_MS = 10_000;
 
@@ -42,29 +45,34 @@ export function lookAhead(allowed: () => boolean): Look {
     const early = seen.early.get(id);
     seen.early.delete(id);
     seen.asked.add(id);
+    const known = early !== undefined && Date.now() - early.time <= MAX_AGE_MS;
+    const answer = known ? unlessAborted(early.answer, id, call) : observeTogether(session, id, call);
     if (seen.asked.size === FIRST) void listOthers(session, stackOf(id), seen);
-    if (early === undefined || Date.now() - early.time > MAX_AGE_MS) {
-      const answer = observeTogether(session, id, call);
-      lookFurther(session, seen);
-      return answer;
-    }
-    return unlessAborted(early.answer, id, call);
+    else if (!known || seen.early.size < ahead(seen) / 2) lookFurther(session, seen);
+    return answer;
   };
 }
 
 async function listOthers(session: AgentSession, stack: string, seen: Seen): Promise<void> {
+  await setImmediate(); // after what the engine waits for
   // a host that cannot say what it holds says why when it is asked for one
   const records = await session.call("list", {}).catch(() => []);
   seen.others = records
     .sort((a, b) => (a.appliedAt < b.appliedAt ? -1 : 1))
     .map(({ id }) => id)
     .filter((id) => id.startsWith(stack) && !seen.asked.has(id));
+  lookFurther(session, seen);
 }
 
-/** In the same turn as the look that nobody had foreseen, so in one call with it. */
-function lookFurther(session: AgentSession, { asked, others, early }: Seen): void {
+function ahead({ asked }: Seen): number {
+  return Math.min(FACTOR * asked.size, MOST);
+}
+
+/** Before the engine has asked for all that is known: it shall not wait. In one call with a look of the same turn. */
+function lookFurther(session: AgentSession, seen: Seen): void {
+  const { asked, others, early } = seen;
   const time = Date.now();
-  for (const id of others.splice(0, FACTOR * asked.size)) {
+  for (const id of others.splice(0, ahead(seen))) {
     if (asked.has(id)) continue;
     const answer = observeTogether(session, id);
     early.set(id, { time, answer });

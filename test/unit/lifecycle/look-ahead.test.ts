@@ -49,13 +49,21 @@ describe("looking ahead", () => {
   });
 
   it("looks at those of the stack that were applied first, and at no other stack's", async () => {
-    await readAll(ids.slice(0, 9));
-    assert.deepEqual(asked.at(-1), ids.slice(8, 44));
+    await readAll(ids.slice(0, 10));
+    assert.deepEqual(asked.flat(), ids.slice(0, asked.flat().length));
     await readAll(ids);
     assert.equal(
       asked.flat().find((id) => !id.startsWith("shop/prod/")),
       undefined,
     );
+  });
+
+  it("looks further before all that it knows was asked for", async () => {
+    await readAll(ids.slice(0, 16));
+    for (const id of ids.slice(16)) {
+      assert.ok(asked.flat().includes(id), `${id} was not looked at before`);
+      await readAll([id]);
+    }
   });
 
   it("looks at nothing else when few are asked for", async () => {
