@@ -78,8 +78,7 @@ export function writeNode(
   const block = form.references === "apart" ? space.allocate(blockCells(count)) : 0;
   const words = space.write(cell);
   const at = offsetOf(cell);
-  // those come first
-  const unused = size === 1 ? 0 : form.most - count;
+  const unused = unusedOf(form, count);
   if (size === 1) writeBitmap(words, at, starts, from, count);
   for (let i = 0; i < count && size === 2; i++) {
     setHalf(words, at, form.starts + unused + i, starts[from + i]!);
@@ -94,9 +93,9 @@ export function writeNode(
     }
     return reference(kind, cell);
   }
-  const page = form.references === "apart" ? space.write(block) : words;
-  const first = form.references === "apart" ? offsetOf(block) : at + form.first + unused;
-  if (form.references === "apart") words[at + form.first] = block * CELL_WORDS - unused;
+  if (block !== 0) words[at + form.first] = block * CELL_WORDS - unused;
+  const page = block === 0 ? words : space.write(block);
+  const first = block === 0 ? at + form.first + unused : offsetOf(block);
   for (let i = 0; i < count; i++) page[first + i] = references[from + i]!;
   return reference(kind, cell);
 }
@@ -107,26 +106,35 @@ export function runsOf(space: CellSpace, ref: number): Runs {
   const at = offsetOf(cell);
   const form = FORMS[kindOf(ref)]!;
   const { size } = form;
-  const { starts, unused } = size === 1 ? readBitmap(words, at) : readStarts(words, at, form);
-  const count = starts.length;
+  const starts = size === 1 ? readBitmap(words, at) : readStarts(words, at, form);
+  const unused = unusedOf(form, starts.length);
   if (form.references === "offsets") {
     const offsets = Uint32Array.from(starts, (_, i) => halfOf(words, at, form.first + unused + i));
     return { size, starts, references: offsets.map((offset) => (offset === 0 ? 0 : words[at]! + offset)) };
   }
-  const block = (words[at + form.first]! + unused) / CELL_WORDS;
-  const page = form.references === "apart" ? space.read(block) : words;
-  const first = form.references === "apart" ? offsetOf(block) : at + form.first + unused;
-  return { size, starts, references: page.slice(first, first + count) };
+  const block = blockOf(words, at, form, unused);
+  const page = block === 0 ? words : space.read(block);
+  const first = block === 0 ? at + form.first + unused : offsetOf(block);
+  return { size, starts, references: page.slice(first, first + starts.length) };
 }
 
 /** Frees a node's cells, and not what it refers to. */
 export function releaseRuns(space: CellSpace, ref: number, { starts }: Runs): void {
-  const { references, most, first, size } = FORMS[kindOf(ref)]!;
-  const unused = size === 1 ? 0 : most - starts.length;
-  if (references === "apart") {
-    space.release((space.word(payloadOf(ref), first) + unused) / CELL_WORDS, blockCells(starts.length));
-  }
-  space.release(payloadOf(ref), 1);
+  const cell = payloadOf(ref);
+  const form = FORMS[kindOf(ref)]!;
+  const block = blockOf(space.read(cell), offsetOf(cell), form, unusedOf(form, starts.length));
+  if (block !== 0) space.release(block, blockCells(starts.length));
+  space.release(cell, 1);
+}
+
+/** Places for runs that stay empty; they come first. A bitmap has none. */
+function unusedOf({ size, most }: Form, count: number): number {
+  return size === 1 ? 0 : most - count;
+}
+
+/** The first cell of the references that lie apart, else 0. */
+function blockOf(words: Uint32Array, at: number, { references, first }: Form, unused: number): number {
+  return references === "apart" ? (words[at + first]! + unused) / CELL_WORDS : 0;
 }
 
 function blockCells(count: number): number {
@@ -164,19 +172,18 @@ function writeBitmap(words: Uint32Array, at: number, starts: Uint32Array, from: 
   }
 }
 
-function readBitmap(words: Uint32Array, at: number): { starts: Uint32Array; unused: number } {
+function readBitmap(words: Uint32Array, at: number): Uint32Array {
   const starts = new Uint32Array(256);
   let count = 0;
   for (let byte = 0; byte < 256; byte++) {
     if ((words[at + (byte >> 5)]! >>> (byte & 31)) & 1) starts[count++] = byte;
   }
-  return { starts: starts.subarray(0, count), unused: 0 };
+  return starts.subarray(0, count);
 }
 
-function readStarts(words: Uint32Array, at: number, { size, most, starts: half }: Form) {
+function readStarts(words: Uint32Array, at: number, { size, most, starts: half }: Form): Uint32Array {
   const start = (i: number) => (size === 2 ? halfOf(words, at, half + i) : i === 0 ? 0 : words[at + i - 1]!);
   let unused = most - 1;
   while (start(unused) !== 0) unused--;
-  const starts = Uint32Array.from({ length: most - unused }, (_, i) => start(unused + i));
-  return { starts, unused };
+  return Uint32Array.from({ length: most - unused }, (_, i) => start(unused + i));
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import {
   compileUnion,
   deserializeUnion,
@@ -62,5 +63,20 @@ describe("a union of chunks", () => {
       lookup(next.cells.flat(), "ingress", { address: "192.0.2.2", protocol: 6, service: 22 }).verdict,
       "allow",
     );
+  });
+
+  it("is not read where another version stored it", () => {
+    const bytes = Buffer.concat(serializeUnion(compileUnion(input, { number: 1n, read })));
+    const open = () => deserializeUnion({ size: bytes.length, read: (at, n) => bytes.subarray(at, at + n) });
+    assert.equal(open()!.number, 1n);
+    const text = bytes.lastIndexOf('{"format":');
+    const digits = text + '{"format":'.length;
+    bytes.writeUInt8(bytes.readUInt8(digits) - 1, digits);
+    const footer = bytes.length - 44;
+    createHash("sha256")
+      .update(bytes.subarray(text, footer))
+      .digest()
+      .copy(bytes, footer + 12);
+    assert.equal(open(), undefined);
   });
 });
