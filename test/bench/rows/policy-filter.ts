@@ -3,7 +3,8 @@
  * from a deny list of IPv4 addresses, by its object that passes what is not listed.
  *
  * libxdp's dispatcher needs freplace, which not every machine grants, so the object is loaded as it is: xdp-filter without
- * the dispatcher's cost. Ours keeps no connections, as it keeps none.
+ * the dispatcher's cost. Ours keeps no connections, as it keeps none: a mode of the program (`stateless`) that NetworkPolicy
+ * does not offer so far.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -41,7 +42,8 @@ export const policyFilter: RowGroup = {
         const common = {
           unit: "ns" as const,
           goal: ratioAtMost(1.2),
-          remark: "xdp-filter without libxdp's dispatcher",
+          remark:
+            "xdp-filter without libxdp's dispatcher; ours without connections, which no policy asks for so far",
         };
         const from = `from one of ${count.toLocaleString("en-US")} denied addresses`;
         if (wanted.has(run!)) {
