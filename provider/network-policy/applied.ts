@@ -39,7 +39,7 @@ export interface AppliedPolicy {
   name: string;
   mode: "enforce" | "audit";
   infrastructure: boolean;
-  established: "recheck" | "keep";
+  established: "recheck" | "keep" | "ignore";
   ingress?: readonly AppliedRule[];
   egress?: readonly AppliedRule[];
 }

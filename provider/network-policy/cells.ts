@@ -69,7 +69,7 @@ export const HEADER = {
 } as const;
 
 /** Header flags; named and audited shifted left by 1 for egress. */
-export const FLAG = { notExempt: 1, keep: 2, named: 4, audited: 16 } as const;
+export const FLAG = { notExempt: 1, keep: 2, named: 4, audited: 16, untracked: 64 } as const;
 
 /** Words of a rule set. */
 export const SET = {

@@ -293,6 +293,7 @@ export class Draft {
     let flags = 0;
     if (enforced.some(({ infrastructure }) => !infrastructure)) flags |= FLAG.notExempt;
     if (enforced.some(({ established }) => established === "keep")) flags |= FLAG.keep;
+    if (enforced.some(({ established }) => established === "ignore")) flags |= FLAG.untracked;
     for (const policy of input.policies) {
       DIRECTIONS.forEach((direction, egress) => {
         if (policy[direction] === undefined) return;

@@ -37,8 +37,9 @@ export function prepare(policies: readonly AppliedPolicy[]): Evaluator {
   const exempt = enforced.every(({ infrastructure }) => infrastructure);
   const keep = enforced.some(({ established }) => established === "keep");
   const within = membership();
-  const enforcedView = { policies: enforced, exempt, keep, within };
-  const auditedView = { policies, exempt, keep: false, within };
+  const untracked = enforced.some(({ established }) => established === "ignore");
+  const enforcedView = { policies: enforced, exempt, keep, untracked, within };
+  const auditedView = { policies, exempt, keep: false, untracked, within };
 
   return (tracked, packet) => {
     const evaluation = judge(enforcedView, tracked, packet);
@@ -65,6 +66,8 @@ interface View {
   exempt: boolean;
   /** Answered connections live on. */
   keep: boolean;
+  /** There are no connections. */
+  untracked: boolean;
   within: Membership;
 }
 
@@ -95,7 +98,7 @@ function judge(view: View, tracked: readonly Tracked[], packet: Packet | Frame):
 function judgeWhole(view: View, tracked: readonly Tracked[], packet: Packet): Evaluation {
   const first: Tracked[] =
     packet.fragment === undefined ? [] : [{ ...flow(packet), fragment: packet.fragment.id }];
-  for (const connection of connectionsIn(tracked)) {
+  for (const connection of connectionsIn(view, tracked)) {
     const side = sideOf(connection, packet);
     if (side === undefined) continue;
     const evaluation = judgeConnection(view, connection);
@@ -106,7 +109,7 @@ function judgeWhole(view: View, tracked: readonly Tracked[], packet: Packet): Ev
   const verdict = verdictOf(view, packet);
   const evaluation = { ...verdict, reason: reasonOf(view, packet.direction, verdict) };
   if (verdict.verdict === "deny") return evaluation;
-  return { ...evaluation, opens: [...opens(packet), ...first] };
+  return { ...evaluation, opens: [...(view.untracked ? [] : opens(packet)), ...first] };
 }
 
 /** By its opening packet, in the direction of that. */
@@ -145,7 +148,7 @@ function judgeError(
   quoted: PacketHeader,
 ): Evaluation {
   const sent = { ...quoted, direction: direction === "ingress" ? "egress" : "ingress" } as const;
-  for (const connection of connectionsIn(tracked)) {
+  for (const connection of connectionsIn(view, tracked)) {
     if (sideOf(connection, sent) !== undefined) return judgeConnection(view, connection);
   }
   const reversed = { ...quoted, direction, source: quoted.destination, destination: quoted.source };
@@ -157,7 +160,8 @@ function judgeError(
   return { ...verdict, reason: reasonOf(view, direction, verdict) };
 }
 
-function* connectionsIn(tracked: readonly Tracked[]): Generator<Connection> {
+function* connectionsIn({ untracked }: View, tracked: readonly Tracked[]): Generator<Connection> {
+  if (untracked) return;
   for (const one of tracked) if (!("fragment" in one)) yield one;
 }
 

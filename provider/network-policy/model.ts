@@ -147,11 +147,15 @@ export const policyInputs = {
       "ARP, neighbour discovery, multicast listeners and the DHCP client pass whatever the rules say.",
     default: true,
   }),
-  established: z.enum(["recheck", "keep"]).meta({ typeName: "PolicyEstablished" }).default("recheck").meta({
-    description:
-      "When the rules change, open connections are judged again, or live on once they had a reply.",
-    default: "recheck",
-  }),
+  established: z
+    .enum(["recheck", "keep", "ignore"])
+    .meta({ typeName: "PolicyEstablished" })
+    .default("recheck")
+    .meta({
+      description:
+        "When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.",
+      default: "recheck",
+    }),
 };
 
 export const policySchema = z.strictObject(policyInputs);

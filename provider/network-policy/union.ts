@@ -17,7 +17,7 @@ export interface UnionPolicy {
   name: string;
   mode: "enforce" | "audit";
   infrastructure: boolean;
-  established: "recheck" | "keep";
+  established: "recheck" | "keep" | "ignore";
   /** Rules as canonical JSON, one a line. Absent: the policy says nothing about the direction. */
   ingress?: readonly TextChunk[];
   egress?: readonly TextChunk[];

@@ -39,7 +39,7 @@ export interface PolicyPart {
   hook: "tc" | "xdp";
   mode: "enforce" | "audit";
   infrastructure: boolean;
-  established: "recheck" | "keep";
+  established: "recheck" | "keep" | "ignore";
   /** Rules as canonical JSON, one a line. Absent: the policy says nothing about the direction. */
   ingress?: TextContent;
   egress?: TextContent;

@@ -116,10 +116,11 @@ export interface NetworkPolicyArgs extends CommonArgs {
    */
   infrastructure?: pulumi.Input<boolean>;
   /**
-   * When the rules change: `recheck` judges open connections again, `keep` lets those live on that had a reply. All
-   * policies of an interface have the same. Default `"recheck"`.
+   * When the rules change: `recheck` judges open connections again, `keep` lets those live on that had a reply. `ignore`
+   * knows no connections: each packet is judged by the rules alone, replies too; the quickest, for block lists. All policies
+   * of an interface have the same. Default `"recheck"`.
    */
-  established?: pulumi.Input<"recheck" | "keep">;
+  established?: pulumi.Input<"recheck" | "keep" | "ignore">;
   /**
    * Networks from which the host is managed: a policy that would keep their SSH out is refused, besides one that would cut
    * the connection over which it is applied. Default: none. Example: `["198.51.100.0/24"]`.

@@ -23,8 +23,8 @@ export interface Settings {
   /** 1 (default): `judge` reads the verdict. */
   explain?: number;
   clock_coarse?: number;
-  /** 1: no connections. */
-  stateless?: number;
+  /** 1: generations may be without connections. */
+  untracked?: number;
   /** In ns, in the order of enum timeout. */
   timeouts?: bigint[];
 }

@@ -91,7 +91,7 @@ for (const kernel of kernels) {
     it("loads the program of network policies, with connections and without", async () => {
       const policy = resolve(__dirname, "../../dist/provider/modules/network-policy/network-policy.bpf.o");
       // a verifier walks only what these constants leave
-      for (const globals of [{}, { stateless: 1 }]) {
+      for (const globals of [{}, { untracked: 1 }]) {
         const args = { ...connected(), source: policy, globals };
         const program = await ManagedResource.create("Program", "policy", args);
         const { stdout } = await vm.host().exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);

@@ -53,6 +53,8 @@ export interface WishedPlane {
   /** Spec ids, sorted. */
   policies: string[];
   sampleRate: number;
+  /** Connections are neither looked up nor opened. */
+  untracked: boolean;
   /** Digest of all that the compiler reads but `self`. */
   content: string;
   /** Addresses of the host in the namespace. */
@@ -225,6 +227,7 @@ function wishFor(ids: string[], { policies, sets }: Holdings, linkHeader: boolea
     linkHeader,
     policies: ids,
     sampleRate: rates.length === 0 ? 0 : Math.min(...rates),
+    untracked: parts.some(({ mode, established }) => mode === "enforce" && established === "ignore"),
     content: digestOf({
       policies: parts.map(({ mode, infrastructure, established, ingress, egress, sets: named }, index) => ({
         id: ids[index]!,

@@ -178,7 +178,9 @@ function nextPlaneFor(
     union: compileWish(wish, holdings, { number, before: from, read }),
     before: from,
   });
-  const { self, ...lasting } = wish;
+  const { self, ...wished } = wish;
+  // once so, it stays so: a generation that judges again, since nobody confirmed the next, may need it
+  const lasting = { ...wished, untracked: wish.untracked || old?.untracked === true };
   if (isSame) {
     let known: UnionChange | undefined;
     const union = () =>

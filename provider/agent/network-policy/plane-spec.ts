@@ -83,7 +83,7 @@ export function countersFor(slots: number, before?: Pick<PlanePart, "counters" |
 }
 
 export function planeSpec(host: Host, plane: PlanePart): PlaneSpec {
-  const { netns, policyId, hook, interfaces, linkHeader, sampleRate, counters, sharded } = plane;
+  const { netns, policyId, hook, interfaces, linkHeader, sampleRate, untracked, counters, sharded } = plane;
   const program = policyProgram();
   const id = planeId(netns, policyId);
   const own = (name: string, map = name): [string, MapRef] => [name, { spec: id, map }];
@@ -106,6 +106,7 @@ export function planeSpec(host: Host, plane: PlanePart): PlaneSpec {
           globalValue("link_header", linkHeader ? 14 : 0),
           globalValue("counter_shards", sharded ? SHARDS : 0),
           globalValue("sample_rate", sampleRate),
+          globalValue("untracked", untracked ? 1 : 0),
           globalValue("clock_coarse", host.kernelAtLeast(5, 11) ? 1 : 0),
         ],
         maps: Object.fromEntries([

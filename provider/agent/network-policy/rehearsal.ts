@@ -50,7 +50,7 @@ export function endRehearsals(host: Host): void {
 }
 
 function load(): LoadedProgram {
-  const program = new LoadedProgram(policyProgram(), {}, (object) => {
+  const program = new LoadedProgram(policyProgram(), { untracked: 1 }, (object) => {
     for (const name of CONNECTION_MAPS) object.map(name).setMaxEntries(FLOWS);
     object.map("events").setMaxEntries(EVENT_BYTES);
     object.program("judge_xdp").setAutoload(false);

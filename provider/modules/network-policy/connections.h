@@ -152,7 +152,7 @@ static __always_inline void judge_packet(void *cells, struct scratch *scratch)
 	struct verdict *verdict = &scratch->verdict;
 	__u32 judging, hook = scratch->hook & 1, side = SIDE_NONE;
 	int answered = 0, high = 0, known = 0, cached = 0;
-	int tracked = !stateless && packet->flags & PACKET_TRACKED;
+	int tracked = !(untracked && scratch->flags & FLAG_UNTRACKED) && packet->flags & PACKET_TRACKED;
 	struct flow *flow = NULL;
 	struct flow_key key;
 

@@ -19,8 +19,8 @@ const volatile __u32 counter_shards = 0;
 const volatile __u32 sample_rate = 0;
 /* the verdict goes to `explained`, too: for test-runs */
 const volatile __u8 explain = 0;
-/* connections are neither looked up nor opened: each packet is judged by the rules alone */
-const volatile __u8 stateless = 0;
+/* a generation may have FLAG_UNTRACKED, and nothing else asks whether it has: so the way past connections costs others nothing */
+const volatile __u8 untracked = 0;
 /* connections are timed by the clock of the last timer tick, which costs nothing to read; Linux 5.11 */
 const volatile __u8 clock_coarse = 0;
 const volatile __u64 timeouts[TIMEOUTS] = {

@@ -59,6 +59,8 @@ enum header_word {
 #define FLAG_KEEP 2
 #define FLAG_NAMED 4
 #define FLAG_AUDITED 16
+/* connections are neither looked up nor opened: each packet is judged by the rules alone */
+#define FLAG_UNTRACKED 64
 
 enum set_word {
 	SET_ROOT4,

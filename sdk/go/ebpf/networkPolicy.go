@@ -28,7 +28,7 @@ type NetworkPolicy struct {
 	Drift pulumi.StringArrayOutput `pulumi:"drift"`
 	// Rules on what interfaces send. Empty: nothing is allowed. Default: nothing is said about it.
 	Egress EgressRuleArrayOutput `pulumi:"egress"`
-	// When the rules change, open connections are judged again, or live on once they had a reply.
+	// When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
 	Established PolicyEstablishedPtrOutput `pulumi:"established"`
 	// Where ingress is judged: `tc` beside other programs (TCX from Linux 6.6 on, else clsact), `xdp` earlier and alone. Egress is judged at `tc`. All policies of an interface have the same.
 	Hook PolicyHookPtrOutput `pulumi:"hook"`
@@ -137,7 +137,7 @@ type networkPolicyArgs struct {
 	Connection *Connection `pulumi:"connection"`
 	// Rules on what interfaces send. Empty: nothing is allowed. Default: nothing is said about it.
 	Egress []EgressRule `pulumi:"egress"`
-	// When the rules change, open connections are judged again, or live on once they had a reply.
+	// When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
 	Established *PolicyEstablished `pulumi:"established"`
 	// Where ingress is judged: `tc` beside other programs (TCX from Linux 6.6 on, else clsact), `xdp` earlier and alone. Egress is judged at `tc`. All policies of an interface have the same.
 	Hook *PolicyHook `pulumi:"hook"`
@@ -173,7 +173,7 @@ type NetworkPolicyArgs struct {
 	Connection ConnectionPtrInput
 	// Rules on what interfaces send. Empty: nothing is allowed. Default: nothing is said about it.
 	Egress EgressRuleArrayInput
-	// When the rules change, open connections are judged again, or live on once they had a reply.
+	// When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
 	Established PolicyEstablishedPtrInput
 	// Where ingress is judged: `tc` beside other programs (TCX from Linux 6.6 on, else clsact), `xdp` earlier and alone. Egress is judged at `tc`. All policies of an interface have the same.
 	Hook PolicyHookPtrInput
@@ -318,7 +318,7 @@ func (o NetworkPolicyOutput) Egress() EgressRuleArrayOutput {
 	return o.ApplyT(func(v *NetworkPolicy) EgressRuleArrayOutput { return v.Egress }).(EgressRuleArrayOutput)
 }
 
-// When the rules change, open connections are judged again, or live on once they had a reply.
+// When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
 func (o NetworkPolicyOutput) Established() PolicyEstablishedPtrOutput {
 	return o.ApplyT(func(v *NetworkPolicy) PolicyEstablishedPtrOutput { return v.Established }).(PolicyEstablishedPtrOutput)
 }

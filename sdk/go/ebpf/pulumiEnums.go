@@ -2220,6 +2220,7 @@ type PolicyEstablished string
 const (
 	PolicyEstablishedRecheck = PolicyEstablished("recheck")
 	PolicyEstablishedKeep    = PolicyEstablished("keep")
+	PolicyEstablishedIgnore  = PolicyEstablished("ignore")
 )
 
 func (PolicyEstablished) ElementType() reflect.Type {
@@ -2346,6 +2347,7 @@ func (o PolicyEstablishedPtrOutput) ToStringPtrOutputWithContext(ctx context.Con
 //
 //	PolicyEstablishedRecheck
 //	PolicyEstablishedKeep
+//	PolicyEstablishedIgnore
 type PolicyEstablishedInput interface {
 	pulumi.Input
 

@@ -173,6 +173,7 @@ class PolicyAction(_builtins.str, Enum):
 class PolicyEstablished(_builtins.str, Enum):
     RECHECK = "recheck"
     KEEP = "keep"
+    IGNORE = "ignore"
 
 
 @pulumi.type_token("ebpf:index:PolicyHook")

@@ -45,7 +45,7 @@ class NetworkPolicyArgs:
         :param pulumi.Input['ConfirmArgs'] confirm: A change goes back by itself, also with every process of ours killed, unless it is confirmed in time over a new connection; `pulumi up` does that by itself. Example: `{"withinSeconds":30}`.
         :param pulumi.Input['ConnectionArgs'] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input['EgressRuleArgs']]] egress: Rules on what interfaces send. Empty: nothing is allowed. Default: nothing is said about it.
-        :param pulumi.Input['PolicyEstablished'] established: When the rules change, open connections are judged again, or live on once they had a reply.
+        :param pulumi.Input['PolicyEstablished'] established: When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
         :param pulumi.Input['PolicyHook'] hook: Where ingress is judged: `tc` beside other programs (TCX from Linux 6.6 on, else clsact), `xdp` earlier and alone. Egress is judged at `tc`. All policies of an interface have the same.
         :param pulumi.Input['FleetArgs'] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input[_builtins.bool] infrastructure: ARP, neighbour discovery, multicast listeners and the DHCP client pass whatever the rules say.
@@ -154,7 +154,7 @@ class NetworkPolicyArgs:
     @pulumi.getter
     def established(self) -> pulumi.Input[Optional['PolicyEstablished']]:
         """
-        When the rules change, open connections are judged again, or live on once they had a reply.
+        When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
         """
         return pulumi.get(self, "established")
 
@@ -326,7 +326,7 @@ class NetworkPolicy(pulumi.CustomResource):
         :param pulumi.Input[Union['ConfirmArgs', 'ConfirmArgsDict']] confirm: A change goes back by itself, also with every process of ours killed, unless it is confirmed in time over a new connection; `pulumi up` does that by itself. Example: `{"withinSeconds":30}`.
         :param pulumi.Input[Union['ConnectionArgs', 'ConnectionArgsDict']] connection: How the host is reached. Default: `ebpf:connection`, or the connection of an explicit provider.
         :param pulumi.Input[Sequence[pulumi.Input[Union['EgressRuleArgs', 'EgressRuleArgsDict']]]] egress: Rules on what interfaces send. Empty: nothing is allowed. Default: nothing is said about it.
-        :param pulumi.Input['PolicyEstablished'] established: When the rules change, open connections are judged again, or live on once they had a reply.
+        :param pulumi.Input['PolicyEstablished'] established: When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
         :param pulumi.Input['PolicyHook'] hook: Where ingress is judged: `tc` beside other programs (TCX from Linux 6.6 on, else clsact), `xdp` earlier and alone. Egress is judged at `tc`. All policies of an interface have the same.
         :param pulumi.Input[Union['FleetArgs', 'FleetArgsDict']] hosts: Many hosts in place of one: `ebpf.fleet({ hosts })`.
         :param pulumi.Input[_builtins.bool] infrastructure: ARP, neighbour discovery, multicast listeners and the DHCP client pass whatever the rules say.
@@ -527,7 +527,7 @@ class NetworkPolicy(pulumi.CustomResource):
     @pulumi.getter
     def established(self) -> pulumi.Output[Optional['PolicyEstablished']]:
         """
-        When the rules change, open connections are judged again, or live on once they had a reply.
+        When the rules change, open connections are judged again, or live on once they had a reply. `ignore` knows no connections at all: replies need rules of their own.
         """
         return pulumi.get(self, "established")
 

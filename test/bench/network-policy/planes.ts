@@ -26,8 +26,12 @@ export function isStateless(path: Path): boolean {
   return path === "stateless" || path === "blocked";
 }
 
-export function actionFor(path: Path): "allow" | "deny" {
-  return path === "denied" || path === "blocked" ? "deny" : "allow";
+/** What a policy says that gives a packet this path. */
+export function shapeFor(path: Path): Required<Pick<Shape, "action" | "established">> {
+  return {
+    action: path === "denied" || path === "blocked" ? "deny" : "allow",
+    established: isStateless(path) ? "ignore" : "recheck",
+  };
 }
 
 export interface Objects {
@@ -49,14 +53,14 @@ export function generationOf(workload: Workload, shape: Shape): Generation {
   return compile(policiesOf(workload, shape), { number: ++number });
 }
 
-/** As the agent loads it, and without connections where a path has none. */
+/** As the agent loads it. */
 export function settingsOf(path: Path, generation: Generation): [Settings, Load] {
   const rules = Math.max(1, Math.ceil(generation.rules.length / SHARD_SLOTS)) * SHARD_SLOTS;
   return [
     {
       explain: 0,
       clock_coarse: 1,
-      stateless: isStateless(path) ? 1 : 0,
+      untracked: isStateless(path) ? 1 : 0,
       counter_shards: rules > MOST_PER_CPU ? 8 : 0,
     },
     { rules, flows: TABLE },

@@ -3,13 +3,12 @@
  * from a deny list of IPv4 addresses, by its object that passes what is not listed.
  *
  * libxdp's dispatcher needs freplace, which not every machine grants, so the object is loaded as it is: xdp-filter without
- * the dispatcher's cost. Ours keeps no connections, as it keeps none: a mode of the program (`stateless`) that NetworkPolicy
- * does not offer so far.
+ * the dispatcher's cost. Ours says `established: "ignore"`, since xdp-filter knows no connections.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BpfObject, type ProgramHandle } from "../../../provider/bpf/index.js";
-import { compileObjects, generationOf, Plane } from "../network-policy/planes.js";
+import { compileObjects, generationOf, Plane, shapeFor } from "../network-policy/planes.js";
 import { PacketWriter } from "../network-policy/test-run.js";
 import { Wire } from "../network-policy/wire.js";
 import { networkOf, type Workload } from "../network-policy/workloads.js";
@@ -36,14 +35,14 @@ export const policyFilter: RowGroup = {
         const [run, wire] = KINDS.map((kind) => nameOf(kind, count));
         if (!wanted.has(run!) && !wanted.has(wire!)) continue;
         const workload: Workload = { name: "addresses", count };
-        const generation = generationOf(workload, { action: "deny" });
+        const generation = generationOf(workload, shapeFor("blocked"));
         using ours = new Plane(objects, "ships", workload, "blocked", generation);
         using rival = new Filter(filter, workload, objects.write);
         const common = {
           unit: "ns" as const,
           goal: ratioAtMost(1.2),
           remark:
-            "xdp-filter without libxdp's dispatcher; ours without connections, which no policy asks for so far",
+            "xdp-filter without libxdp's dispatcher",
         };
         const from = `from one of ${count.toLocaleString("en-US")} denied addresses`;
         if (wanted.has(run!)) {

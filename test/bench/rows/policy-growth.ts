@@ -3,7 +3,7 @@
  * ships and for the same one with LPM maps. Each packet has another random address; a tracked packet asks no rules.
  */
 import {
-  actionFor,
+  shapeFor,
   compileObjects,
   generationOf,
   type Objects,
@@ -58,7 +58,7 @@ interface Both {
 }
 
 function both(objects: Objects, workload: Workload, path: Path): Both {
-  const generation = generationOf(workload, { action: actionFor(path) });
+  const generation = generationOf(workload, shapeFor(path));
   const plane = (variant: Variant): Plane => new Plane(objects, variant, workload, path, generation);
   return { ships: plane("ships"), lpm: plane("lpm") };
 }

@@ -9,7 +9,7 @@
  */
 import { DataPlane } from "../../support/data-plane.js";
 import { type Form, rulesetOf } from "../network-policy/nft.js";
-import { actionFor, generationOf, isStateless, type Path, settingsOf } from "../network-policy/planes.js";
+import { generationOf, isStateless, type Path, settingsOf, shapeFor } from "../network-policy/planes.js";
 import { Wire } from "../network-policy/wire.js";
 import { type Workload } from "../network-policy/workloads.js";
 import { compileProgram, inDirectory } from "../objects.js";
@@ -55,10 +55,10 @@ export const policyWire: RowGroup = {
 type Times = { ours: number[] } & Partial<Record<Form, number[]>>;
 
 async function measure(traffic: string, workload: Workload, path: Path, repeat: number): Promise<Times> {
-  const action = actionFor(path);
+  const shape = shapeFor(path);
   const forms: Form[] = workload.count > MOST_PLAIN ? ["sets"] : ["sets", "plain"];
   const wires: Partial<Record<"ours" | Form, Wire>> = {};
-  const generation = generationOf(workload, { action, protocol: "UDP" });
+  const generation = generationOf(workload, { ...shape, protocol: "UDP" });
   using plane = new DataPlane(...settingsOf(path, generation));
   try {
     wires.ours = await Wire.create(traffic);
@@ -66,7 +66,9 @@ async function measure(traffic: string, workload: Workload, path: Path, repeat: 
     wires.ours.attach(plane, path);
     for (const form of forms) {
       wires[form] = await Wire.create(traffic);
-      await wires[form].load(rulesetOf(workload, { form, action, stateful: !isStateless(path) }));
+      await wires[form].load(
+        rulesetOf(workload, { form, action: shape.action, stateful: !isStateless(path) }),
+      );
     }
     const times: Times = { ours: [], ...Object.fromEntries(forms.map((form) => [form, []])) };
     const contenders = ["ours", ...forms] as const;
@@ -74,7 +76,7 @@ async function measure(traffic: string, workload: Workload, path: Path, repeat: 
     for (let round = 0; round < repeat; round++)
       for (const who of contenders) times[who]!.push(await wires[who]!.time(workload, path));
     const [reason, verdict] =
-      path === "tracked" ? (["connection", "allow"] as const) : (["rule", action] as const);
+      path === "tracked" ? (["connection", "allow"] as const) : (["rule", shape.action] as const);
     if (plane.total(reason, "ingress", verdict) === 0n) throw new Error(`no packet was ${path}`);
     return times;
   } finally {

@@ -134,7 +134,7 @@ export function unions({ policies = 4, rules: most = 6 } = {}): fc.Arbitrary<App
   return fc
     .record({
       list: fc.array(policy, { maxLength: policies }),
-      established: fc.constantFrom("recheck" as const, "keep" as const),
+      established: fc.constantFrom("recheck" as const, "keep" as const, "ignore" as const),
     })
     .map(({ list, established }) =>
       list.map((one, index) => ({ ...one, name: `policy ${(index * 3) % 4}`, established })),

@@ -351,6 +351,25 @@ describe("network policy connections", () => {
     assert.equal(verdict([changed], answer, after([served], https, answer)), "allow");
   });
 
+  it("55: with ignore replies and errors are judged by the rules of their own direction", () => {
+    const ignoring = policy({ ingress: [web], egress: [], established: "ignore" });
+    assert.deepEqual(after([ignoring], https), []);
+    assert.equal(verdict([ignoring], answer, open), "deny");
+    assert.equal(verdict([{ ...ignoring, egress: [any] }], answer), "allow");
+    // what it quotes would be allowed in if it were sent, and is known; yet nothing of that is asked on the way out
+    const error: Packet = {
+      ...{ direction: "egress", source: answer.source, destination: answer.destination },
+      ...{ protocol: "ICMP", type: 3, code: 1, quotes: https },
+    };
+    assert.equal(verdict([ignoring], error, open), "deny");
+    assert.equal(verdict([served], error, open), "allow");
+  });
+
+  it("55: an audit policy has no say in it", () => {
+    const audited = policy({ name: "trial", ingress: [], established: "ignore", mode: "audit" });
+    assert.equal(verdict([served, audited], answer, after([served, audited], https)), "allow");
+  });
+
   it("38: being allowed in does not let a packet out of another interface", () => {
     assert.equal(verdict([served], { ...https, direction: "egress" }, open), "deny");
   });

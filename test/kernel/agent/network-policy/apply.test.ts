@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { digestOf } from "../../../../provider/protocol/spec";
 import { closesEverything, ip } from "../../bpf/support";
-import { PolicyHost, setSpec, tcp } from "./support";
+import { PolicyHost, setSpec, tcp, type Wish } from "./support";
 
 describe("network policies on a host", function () {
   this.timeout(60_000);
@@ -78,6 +78,23 @@ describe("network policies on a host", function () {
     assert.ok(at.network.enters(443));
     assert.equal(at.hits()[0], 2, "a SYN and its answer: the rule counts what it would have let pass");
   });
+
+  for (const hook of ["tc", "xdp"] as const) {
+    it(`55: knows no connections at ${hook} with ignore, and knows them again without`, async () => {
+      const https = { name: "https", ports: tcp(443) };
+      const wish = { hook, ingress: [https], egress: [] };
+      const apply = (change: Wish) => at.apply(at.policy("web", { ...wish, ...change }));
+      await apply({ established: "ignore" });
+      assert.ok(at.network.keptOut(443), "its answer has no rule");
+      await apply({ established: "ignore", egress: [{ name: "answers" }] });
+      assert.ok(at.network.enters(443) && at.network.keptOut(80));
+      assert.deepEqual([at.connections("half_open"), at.connections("established")], [0, 0]);
+      assert.deepEqual(await at.agent.drift(at.policy("web", {}).spec.id), []);
+      await apply({ established: "recheck" });
+      assert.ok(at.network.enters(443) && at.network.keptOut(80));
+      assert.ok(at.connections("established") > 0);
+    });
+  }
 
   it("keeps counters of rules that stay, and begins at zero with those that come", async () => {
     const [https, http, ssh] = [443, 80, 22].map((port) => ({ name: `port ${port}`, ports: tcp(port) }));

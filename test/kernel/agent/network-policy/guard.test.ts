@@ -139,7 +139,14 @@ describe("The guard, asked by itself,", function () {
       before: undefined,
       policies: new Map(ids.map((id, index) => [id, part(policies[index]!.mode)])),
       wish: {
-        ...{ hook: "tc", linkHeader: true, interfaces: ["nowhere0"], policies: ids, sampleRate: 0 },
+        ...{
+          hook: "tc",
+          linkHeader: true,
+          interfaces: ["nowhere0"],
+          policies: ids,
+          sampleRate: 0,
+          untracked: false,
+        },
         ...{ content: "", self: ["198.51.100.1"] },
       },
       union: compile(policies, { number: 1n }).union,
@@ -158,6 +165,9 @@ describe("The guard, asked by itself,", function () {
   it("names the direction of the packet that is dropped", () => {
     const egress = applied("web", { egress: [{ name: "no", action: "deny" }] });
     assert.deepEqual(refusals([egress], {}), []); // a reply is no rule's affair
+    assert.deepEqual(refusals([{ ...egress, established: "ignore" }], {}), [
+      'conflict: egress: web: rule "no" would cut the connection this runs over (192.0.2.9:40000 → 22)',
+    ]);
     assert.deepEqual(refusals([shut], {}), [
       "conflict: ingress: web: no ingress rule lets through the connection this runs over (192.0.2.9:40000 → 22)",
     ]);

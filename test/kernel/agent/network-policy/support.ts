@@ -124,6 +124,12 @@ export class PolicyHost {
     );
   }
 
+  /** In a table of the namespace, as bpftool shows it. */
+  connections(table: "half_open" | "established"): number {
+    const pin = this.host.pins().find((path) => path.endsWith(`/maps/${table}`))!;
+    return (bpftool("map", "dump", "pinned", `${this.host.roots.bpffs}/${pin}`) as unknown[]).length;
+  }
+
   /** The same where the counters are sharded. */
   shardHits(shards = 8): number[] {
     const pin = this.planePins("maps").find((path) => path.endsWith("/rule_shards"))!;
