@@ -4,36 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { Lab } from "../support/lab";
 import { modesUnderTest } from "../support/modes";
+import { descendants, parents } from "../support/processes";
 import { PulumiProject } from "../support/pulumi";
 import { until } from "../support/until";
 import { bpffsOf, filterProgram, programOnEth0 } from "./filter";
 
 const fixture = resolve(__dirname, "../fixtures/e2e/filter.bpf.c");
-
-/** Of stat(5) in proc(5): the parent's pid, of each process. */
-function parents(): Map<number, number> {
-  const found = new Map<number, number>();
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      found.set(Number(pid), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
-    } catch {
-      // ended meanwhile
-    }
-  }
-  return found;
-}
-
-function descendants(root: number): number[] {
-  const all = [...parents()];
-  const below = (pid: number): number[] =>
-    all.filter(([, parent]) => parent === pid).flatMap(([child]) => [child, ...below(child)]);
-  return below(root);
-}
 
 /** The provider of the engine with this pid: ours, not the language host's. */
 function providerOf(engine: number): number {

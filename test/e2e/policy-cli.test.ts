@@ -63,9 +63,10 @@ describe("Given the command and a host with a network policy", function () {
   let host: NetnsHost;
   let service: NetworkService;
   let policy: ManagedResource;
-  const directory = mkdtempSync(join(tmpdir(), temporaryPrefix));
+  let directory: string;
 
   before(async () => {
+    directory = mkdtempSync(join(tmpdir(), temporaryPrefix));
     lab = await Lab.create({ hosts: [{}, {}] });
     host = lab.host();
     service = await NetworkService.start(host, { tcp: [443, 8443] });
@@ -81,7 +82,7 @@ describe("Given the command and a host with a network policy", function () {
     closeAll();
     await service?.stop();
     await lab?.destroy();
-    rmSync(directory, { recursive: true, force: true });
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
   });
 
   function file(content: unknown): string {

@@ -1,5 +1,6 @@
 /** Four stacks of five hosts each on one PostgreSQL, run at once as CI jobs would run them: examples/gitops/stacks. */
 import assert from "node:assert/strict";
+import { descendants, parents } from "../support/processes";
 import { Stacks } from "../support/stacks";
 import { bpffsOf, programOnEth0 } from "./filter";
 
@@ -78,8 +79,12 @@ if (process.env["EBPF_TEST_ALL"]) {
       );
       await locked("east");
       const ended = new Promise((done) => job.once("exit", done));
+      // stopped first, so that it starts nothing more: the language host does not end with its engine
+      job.kill("SIGSTOP");
+      const started = descendants(job.pid!);
       job.kill("SIGKILL");
       await ended;
+      for (const pid of started.filter((one) => parents().has(one))) process.kill(pid, "SIGKILL");
       const refused = await stacks.run("pulumi", "up", "--yes", "--skip-preview", "--stack", "east");
       assert.match(refused.stderr + refused.stdout, /currently locked/);
       const { code, stdout } = await stacks.run("stack-job", "up", "east");
