@@ -1,9 +1,9 @@
 /** `plugin install`, `plugin path`: where Pulumi finds the provider plugin. */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { EbpfError } from "../errors";
-import { packageVersion } from "../version";
+import { packageRoot, packageVersion } from "../version";
 import type { Command, Outcome } from "./command";
 
 const executable = "pulumi-resource-ebpf";
@@ -11,7 +11,7 @@ const executable = "pulumi-resource-ebpf";
 export const plugin: Command = {
   operands: ["install|path"],
   run: async ({ operands: [action = ""] }) => {
-    const directory = join(dirname(require.resolve("pulumi-ebpf/package.json")), "plugin");
+    const directory = join(packageRoot(), "plugin");
     if (action === "install") return install(directory);
     if (action === "path") return { well: true, text: directory, json: { directory } };
     throw new EbpfError(

@@ -3,7 +3,6 @@
  * The ready pack, an executable: `pulumi preview --policy-pack node_modules/.bin/pulumi-ebpf-policy`. Its options come
  * by `--policy-pack-config`. The engine starts it with its address and reads the port from the first line.
  */
-import { dirname } from "node:path";
 import { PolicyPack } from "@pulumi/policy";
 import {
   forgetReason,
@@ -15,11 +14,12 @@ import {
   mapMemory,
   programTypes,
 } from ".";
+import { packageRoot } from "../version";
 
 const MiB = 1 << 20;
 
 // PolicyPack takes its version from package.json here
-process.chdir(dirname(require.resolve("pulumi-ebpf/package.json")));
+process.chdir(packageRoot());
 new PolicyPack("pulumi-ebpf", {
   description: "Host keys, memory, hooks, program types and network policies of eBPF.",
   enforcementLevel: "mandatory",

@@ -4,6 +4,7 @@
  */
 import { promises as fs } from "node:fs";
 import * as path from "node:path";
+import { packageRoot } from "../version";
 
 const machine = { x64: "x86_64", arm64: "aarch64" }[process.arch as string] ?? process.arch;
 
@@ -18,9 +19,7 @@ export function systemIncludes(): Promise<string[]> {
 }
 
 async function search(): Promise<string[]> {
-  // beside this file in the package; in a checkout, after its build
-  const packaged = [path.resolve(__dirname, "../../include"), path.resolve(__dirname, "../../dist/include")];
-  const ours = await firstWith(packaged, "bpf/bpf_helpers.h");
+  const ours = await firstWith([path.join(packageRoot(), "dist/include")], "bpf/bpf_helpers.h");
   const theirs = await Promise.all(kernelHeaders.map((directory) => firstWith([directory], "asm/types.h")));
   return [ours, ours && path.join(ours, "uapi"), ...theirs].filter((directory) => directory !== undefined);
 }

@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
 import { cacheDirectory } from "../cache";
 import { EbpfError } from "../errors";
+import { packageRoot } from "../version";
 import { type Architecture, extractPackage, platformPackages, type PinnedPackage } from "./packages";
 
 export interface BundleFile {
@@ -156,9 +157,4 @@ async function unpacksTo(compressed: Buffer, sha256: string): Promise<boolean> {
 
 function hash(bytes: Buffer): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** The same from provider/ and from dist/provider/. */
-function packageRoot(): string {
-  return dirname(require.resolve("pulumi-ebpf/package.json"));
 }

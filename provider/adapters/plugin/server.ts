@@ -22,9 +22,9 @@ import {
 import type { Message } from "google-protobuf";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { EbpfError } from "../../errors";
-import { packageVersion } from "../../version";
+import { packageRoot, packageVersion } from "../../version";
 import { createCalls } from "./calls";
 import { checkConfig, type CoreOptions, createCore, diffConfig } from "./core";
 import { openEngineLog } from "./engine-log";
@@ -119,7 +119,7 @@ export function createHandlers(options: PluginOptions): Handlers {
 }
 
 async function readSchema(): Promise<string> {
-  const file = join(dirname(require.resolve("pulumi-ebpf/package.json")), "schema.json");
+  const file = join(packageRoot(), "schema.json");
   try {
     return await readFile(file, "utf8");
   } catch (cause) {

@@ -41,8 +41,7 @@ export const policyFilter: RowGroup = {
         const common = {
           unit: "ns" as const,
           goal: ratioAtMost(1.2),
-          remark:
-            "xdp-filter without libxdp's dispatcher",
+          remark: "xdp-filter without libxdp's dispatcher",
         };
         const from = `from one of ${count.toLocaleString("en-US")} denied addresses`;
         if (wanted.has(run!)) {
