@@ -39,7 +39,7 @@ export interface AppliedPolicy {
   name: string;
   mode: "enforce" | "audit";
   infrastructure: boolean;
-  established: "recheck" | "keep" | "ignore";
+  established: CheckedPolicy["established"];
   ingress?: readonly AppliedRule[];
   egress?: readonly AppliedRule[];
 }

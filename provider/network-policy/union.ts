@@ -6,6 +6,7 @@ import type { TextChunk } from "../protocol/policy";
 import type { RuleName } from "./applied";
 import type { Cells } from "./cell-space";
 import { Draft } from "./draft";
+import type { CheckedPolicy } from "./model";
 import { readDirectory, type StoredBytes } from "./stored";
 import { Union } from "./union-state";
 
@@ -17,7 +18,7 @@ export interface UnionPolicy {
   name: string;
   mode: "enforce" | "audit";
   infrastructure: boolean;
-  established: "recheck" | "keep" | "ignore";
+  established: CheckedPolicy["established"];
   /** Rules as canonical JSON, one a line. Absent: the policy says nothing about the direction. */
   ingress?: readonly TextChunk[];
   egress?: readonly TextChunk[];

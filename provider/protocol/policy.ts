@@ -7,6 +7,7 @@
  * that hold a change, so transfer, Record and compilation cost what the change costs.
  */
 import type { RuleName } from "../network-policy/applied";
+import type { CheckedPolicy } from "../network-policy/model";
 import type { Frame, Packet, PacketHeader, Verdict } from "../network-policy/packet";
 
 /** A list as text, one item a line, `\n` at the end of each. */
@@ -39,7 +40,7 @@ export interface PolicyPart {
   hook: "tc" | "xdp";
   mode: "enforce" | "audit";
   infrastructure: boolean;
-  established: "recheck" | "keep" | "ignore";
+  established: CheckedPolicy["established"];
   /** Rules as canonical JSON, one a line. Absent: the policy says nothing about the direction. */
   ingress?: TextContent;
   egress?: TextContent;

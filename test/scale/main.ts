@@ -4,7 +4,8 @@
  *
  * Owns: the shapes and the table. Does not own: the stacks (test/support/stacks.ts).
  */
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { descendants } from "../support/processes.js";
 import { Stacks } from "../support/stacks.js";
 
 /** Hosts of each stack, by what the command line calls it: `<stacks>x<hosts of each>`. */
@@ -83,15 +84,8 @@ async function costOf(stacks: Stacks, verb: string): Promise<Cost> {
 
 /** KiB of a process and its descendants. */
 function memoryOf(root: number): number {
-  const children = new Map<number, number[]>();
-  for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
-    const parent = Number(/\) \S (\d+)/.exec(read(`/proc/${name}/stat`))?.[1]);
-    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
-  }
-  const sum = (pid: number): number =>
-    Number(/^Pss: +(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0) +
-    (children.get(pid) ?? []).reduce((total, child) => total + sum(child), 0);
-  return sum(root);
+  const pss = (pid: number) => Number(/^Pss: +(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
+  return [root, ...descendants(root)].reduce((total, pid) => total + pss(pid), 0);
 }
 
 /** Empty when the process has ended meanwhile. */

@@ -176,7 +176,8 @@ static __always_inline int judge_plain(const struct packet *packet, __u32 hook, 
 	if (!header || header->words[HEADER_FORMAT] != FORMAT)
 		return -1;
 	flags = header->words[HEADER_FLAGS];
-	if (!(flags & FLAG_UNTRACKED) || flags & FLAG_AUDITED << hook || (!(flags & FLAG_NOT_EXEMPT) && is_infrastructure(packet, hook)))
+	if (!(flags & FLAG_UNTRACKED) || flags & FLAG_AUDITED << hook ||
+	    (!(flags & FLAG_NOT_EXEMPT) && is_infrastructure(packet, hook)))
 		return -1;
 	set = header->words[HEADER_SETS + 2 * hook];
 	ask(&question, packet, hook, 0);

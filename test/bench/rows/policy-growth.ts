@@ -3,12 +3,12 @@
  * ships and for the same one with LPM maps. Each packet has another random address; a tracked packet asks no rules.
  */
 import {
-  shapeFor,
   compileObjects,
   generationOf,
   type Objects,
   type Path,
   Plane,
+  shapeFor,
   type Variant,
 } from "../network-policy/planes.js";
 import { type Workload } from "../network-policy/workloads.js";
