@@ -118,36 +118,89 @@ __noinline int judge(__u32 parsed, __u32 ifindex)
 	return verdict->pass;
 }
 
-static __always_inline __u32 parse_skb(struct __sk_buff *skb, struct packet *packet)
+/* whether the packet passes, counted; negative, and nothing done, where more than the enforced rules has a say */
+static __always_inline int judge_plain(void *start, void *end, __u32 protocol, __u32 hook, __u32 length)
+{
+	struct question question;
+	struct verdict verdict;
+	struct packet packet;
+	struct cell *header;
+	__u32 slot = 0, flags, set, rule = 0;
+	void *cells;
+
+	if (!untracked || explain || sample_rate || !parse_plain(start, end, protocol, &packet))
+		return -1;
+	cells = current_cells(&slot);
+	header = cells ? cell_at(cells, 0) : NULL;
+	if (!header || header->words[HEADER_FORMAT] != FORMAT)
+		return -1;
+	flags = header->words[HEADER_FLAGS];
+	if (!(flags & FLAG_UNTRACKED) || flags & FLAG_AUDITED << hook ||
+	    (!(flags & FLAG_NOT_EXEMPT) && is_infrastructure(&packet, hook)))
+		return -1;
+	set = header->words[HEADER_SETS + 2 * hook];
+	ask(&question, &packet, hook, 0);
+	if (set)
+		rule = strongest_in_set(cells, set, header->words[HEADER_LABELS], &question);
+	conclude(&verdict, rule, rule, flags, hook);
+	count(&verdict, hook, length);
+	return verdict.pass;
+}
+
+/* where frames of a link, or packets without one, begin with what `protocol` is about; NULL: a frame ends before that */
+static __always_inline void *behind_link(struct __sk_buff *skb, __u32 *protocol)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
 	struct ethhdr *eth = data;
 
-	/* the kernel, or the device, strips what it receives of its first tag, and lets the device add it to what it sends */
+	*protocol = skb->protocol;
 	if (!link_header)
-		return parse(data, end, skb->protocol, packet, skb->vlan_present);
+		return data;
 	if ((void *)(eth + 1) > end)
+		return NULL;
+	*protocol = eth->h_proto;
+	return eth + 1;
+}
+
+static __always_inline __u32 parse_skb(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 protocol;
+	void *start = behind_link(skb, &protocol);
+
+	if (!start)
 		return PARSED_MALFORMED;
-	return parse(eth + 1, end, eth->h_proto, packet, skb->vlan_present);
+	/* the kernel, or the device, strips what it receives of its first tag, and lets the device add it to what it sends */
+	return parse(start, (void *)(long)skb->data_end, protocol, packet, skb->vlan_present);
+}
+
+/* read anew: of pointers at hand a compiler takes the difference in steps that the verifier refuses */
+static __always_inline __u32 linear_bytes(struct __sk_buff *skb)
+{
+	return *(volatile __u32 *)&skb->data_end - *(volatile __u32 *)&skb->data;
 }
 
 static __always_inline int judge_skb(struct __sk_buff *skb, __u32 hook)
 {
-	struct scratch *scratch = scratch_for(hook, skb->len);
-	__u32 parsed;
+	struct scratch *scratch;
+	__u32 protocol, parsed;
+	void *start = behind_link(skb, &protocol);
+	int pass = start ? judge_plain(start, (void *)(long)skb->data_end, protocol, hook, skb->len) : -1;
 
+	/* TC_ACT_UNSPEC is TCX_NEXT: whoever comes next has a say, too */
+	if (pass >= 0)
+		return pass ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	scratch = scratch_for(hook, skb->len);
 	if (!scratch)
 		return TC_ACT_SHOT;
 	parsed = parse_skb(skb, &scratch->packet);
 	/* headers may lie beyond the linear part */
-	if (parsed == PARSED_MALFORMED && skb->data_end - skb->data < skb->len) {
+	if (parsed == PARSED_MALFORMED && linear_bytes(skb) < skb->len) {
 		if (!bpf_skb_pull_data(skb, skb->len < 512 ? skb->len : 512)) {
 			__builtin_memset(&scratch->packet, 0, sizeof(scratch->packet));
 			parsed = parse_skb(skb, &scratch->packet);
 		}
 	}
-	/* TC_ACT_UNSPEC is TCX_NEXT: whoever comes next has a say, too */
 	return judge(parsed, skb->ifindex) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
@@ -163,31 +216,6 @@ int judge_egress(struct __sk_buff *skb)
 	return judge_skb(skb, EGRESS);
 }
 
-/* whether the packet passes, counted; negative, and nothing done, where more than the enforced rules has a say */
-static __always_inline int judge_plain(const struct packet *packet, __u32 hook, __u32 length)
-{
-	struct question question;
-	struct verdict verdict;
-	struct cell *header;
-	__u32 slot = 0, flags, set, rule = 0;
-	void *cells = current_cells(&slot);
-
-	header = cells ? cell_at(cells, 0) : NULL;
-	if (!header || header->words[HEADER_FORMAT] != FORMAT)
-		return -1;
-	flags = header->words[HEADER_FLAGS];
-	if (!(flags & FLAG_UNTRACKED) || flags & FLAG_AUDITED << hook ||
-	    (!(flags & FLAG_NOT_EXEMPT) && is_infrastructure(packet, hook)))
-		return -1;
-	set = header->words[HEADER_SETS + 2 * hook];
-	ask(&question, packet, hook, 0);
-	if (set)
-		rule = strongest_in_set(cells, set, header->words[HEADER_LABELS], &question);
-	conclude(&verdict, rule, rule, flags, hook);
-	count(&verdict, hook, length);
-	return verdict.pass;
-}
-
 SEC("xdp")
 int judge_xdp(struct xdp_md *ctx)
 {
@@ -196,12 +224,10 @@ int judge_xdp(struct xdp_md *ctx)
 	__u32 parsed = PARSED_MALFORMED;
 	struct ethhdr *eth = data;
 	struct scratch *scratch;
-	struct packet packet;
 	int pass;
 
-	if (untracked && !explain && !sample_rate && (void *)(eth + 1) <= end &&
-	    parse_plain(eth + 1, end, eth->h_proto, &packet)) {
-		pass = judge_plain(&packet, INGRESS, end - data);
+	if ((void *)(eth + 1) <= end) {
+		pass = judge_plain(eth + 1, end, eth->h_proto, INGRESS, end - data);
 		if (pass >= 0)
 			return pass ? XDP_PASS : XDP_DROP;
 	}

@@ -19,10 +19,14 @@ const TABLE = 65_536;
 const PACKETS = 100_000;
 
 export type Variant = "ships" | "lpm";
-/** What a packet meets; stateless passes and blocked is dropped at XDP, without connections. */
-export type Path = "stateless" | "blocked" | "denied" | "tracked" | "new";
+/** What a packet meets; without connections, stateless passes and blocked is dropped at XDP, and stateless-tcx passes at tcx. */
+export type Path = "stateless" | "stateless-tcx" | "blocked" | "denied" | "tracked" | "new";
 
 export function isStateless(path: Path): boolean {
+  return path === "stateless-tcx" || isXdp(path);
+}
+
+export function isXdp(path: Path): boolean {
   return path === "stateless" || path === "blocked";
 }
 
@@ -88,7 +92,7 @@ export class Plane implements Disposable {
       this.writer("tc", "judge_ingress", "opening").send(FLOWS);
       this.writer("tc", "judge_egress", "answers").send(FLOWS);
       this.timed = this.writer("tc", "judge_ingress", "flows");
-    } else if (isStateless(path)) this.timed = this.writer("xdp", "judge_xdp", "random");
+    } else if (isXdp(path)) this.timed = this.writer("xdp", "judge_xdp", "random");
     else this.timed = this.writer("tc", "judge_ingress", path === "new" ? "fresh" : "random");
     this.time();
   }

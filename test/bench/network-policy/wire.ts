@@ -14,13 +14,20 @@ import {
 import { run } from "../../support/command.js";
 import { type DataPlane } from "../../support/data-plane.js";
 import { ownPrefix } from "../../support/lab-network.js";
-import { isStateless, type Path } from "./planes.js";
+import { isXdp, type Path } from "./planes.js";
 import { type Workload, WORKLOADS } from "./workloads.js";
 
 const MILLISECONDS = 200;
 const FLOWS = 16_384;
 /** By their number in traffic.c. */
-const MODES: Record<Path, number> = { stateless: 0, blocked: 0, denied: 0, tracked: 1, new: 2 };
+const MODES: Record<Path, number> = {
+  stateless: 0,
+  "stateless-tcx": 0,
+  blocked: 0,
+  denied: 0,
+  tracked: 1,
+  new: 2,
+};
 
 let serial = 0;
 
@@ -79,7 +86,7 @@ export class Wire {
   }
 
   attach(plane: DataPlane, path: Path): void {
-    if (isStateless(path)) return this.attachXdp(plane.program("judge_xdp"));
+    if (isXdp(path)) return this.attachXdp(plane.program("judge_xdp"));
     this.inNearNetwork((ifindex) => {
       for (const direction of ["ingress", "egress"] as const)
         this.links.push(

@@ -12,11 +12,12 @@ import { conversations, type Sent, traffic, unions } from "../../unit/network-po
 import { frameOf } from "../../../provider/network-policy/frames";
 import { type Counted, DataPlane } from "../../support/data-plane";
 
-const XDP_PASS = 2;
+/** What the program returns for a packet that passes. */
+const PASS = { xdp: 2, tc: 0xffffffff };
 const all = process.env["EBPF_TEST_ALL"] === "1";
 const UNIONS = 1000;
 const PACKETS = 1000;
-/** Without connections. */
+/** Without connections, of each hook. */
 const ALONE = { runs: all ? 1000 : 200, packets: 1000 };
 /** Of conversations that go on while the policies change. */
 const CHANGING = { runs: all ? 500 : 60, packets: all ? 200 : 50 };
@@ -43,29 +44,37 @@ describe("the program and the evaluator", function () {
     assert.deepEqual([...seen].sort(), EVERYTHING);
   });
 
-  it("agree at XDP without connections, on verdicts and on what is counted", () => {
-    using alone = new DataPlane({ untracked: 1, explain: 0 });
-    const seen = new Set<string>();
-    fc.assert(
-      fc.property(unions(), traffic(ALONE.packets), (union, list) => {
-        const policies = union.map((policy) => ({ ...policy, established: "ignore" as const }));
-        const generation = compile(policies, { number: ++number });
-        alone.forget();
-        alone.install(generation);
-        const received = list.filter(({ packet }) => packet.direction === "ingress");
-        const before = countersOf(alone, generation);
-        const expected = judgeAlone(alone, policies, received, seen);
-        const after = countersOf(alone, generation);
-        for (const [name, { packets, bytes }] of after) {
-          const { packets: packetsBefore, bytes: bytesBefore } = before.get(name)!;
-          const counted = { packets: packets - packetsBefore, bytes: bytes - bytesBefore };
-          assert.deepEqual(counted, expected.get(name) ?? { packets: 0n, bytes: 0n }, name);
-        }
-      }),
-      { numRuns: ALONE.runs, endOnFailure: true },
-    );
-    assert.ok(["plain by rule", "plain by default", "plain by unnamed"].every((kind) => seen.has(kind)));
-  });
+  for (const hook of ["xdp", "tc"] as const)
+    it(`agree at ${hook} without connections, on verdicts and on what is counted`, () => {
+      using alone = new DataPlane({ untracked: 1, explain: 0 });
+      const seen = new Set<string>();
+      fc.assert(
+        fc.property(unions(), traffic(ALONE.packets), (union, list) => {
+          // what is enforced says that there are no connections
+          const policies = union.map((policy, index) => ({
+            ...policy,
+            ...(index === 0 ? { mode: "enforce" as const } : {}),
+            established: "ignore" as const,
+          }));
+          const generation = compile(policies, { number: ++number });
+          alone.forget();
+          alone.install(generation);
+          const judged = list.filter(({ packet }) =>
+            hook === "xdp" ? packet.direction === "ingress" : !("frame" in packet),
+          );
+          const before = countersOf(alone, generation);
+          const expected = judgeAlone(alone, hook, policies, judged, seen);
+          const after = countersOf(alone, generation);
+          for (const [name, { packets, bytes }] of after) {
+            const { packets: packetsBefore, bytes: bytesBefore } = before.get(name)!;
+            const counted = { packets: packets - packetsBefore, bytes: bytes - bytesBefore };
+            assert.deepEqual(counted, expected.get(name) ?? { packets: 0n, bytes: 0n }, name);
+          }
+        }),
+        { numRuns: ALONE.runs, endOnFailure: true },
+      );
+      assert.ok(["plain by rule", "plain by default", "plain by unnamed"].every((kind) => seen.has(kind)));
+    });
 
   it("agree on random conversations while the policies change", () => {
     const { runs, packets } = CHANGING;
@@ -148,6 +157,7 @@ function follow(
 /** Verdicts of the evaluator, which the program's must equal; answers what counters shall have counted, by name. */
 function judgeAlone(
   plane: DataPlane,
+  hook: keyof typeof PASS,
   policies: readonly AppliedPolicy[],
   list: readonly Sent[],
   seen: Set<string>,
@@ -157,32 +167,37 @@ function judgeAlone(
     const before = expected.get(name) ?? { packets: 0n, bytes: 0n };
     expected.set(name, { packets: before.packets + 1n, bytes: before.bytes + BigInt(bytes) });
   };
-  const program = plane.program("judge_xdp");
   const evaluate = prepare(policies);
   let known: Tracked[] = [];
   for (const { packet, wire } of list) {
     const evaluation = evaluate(known, packet);
     const { verdict, reason, rule, audit } = evaluation;
     const frame = frameOf(packet, wire);
+    const program = plane.program(hook === "xdp" ? "judge_xdp" : `judge_${packet.direction}`);
     const { returnValue } = program.testRun({ data: frame });
-    assert.equal(returnValue === XDP_PASS ? "allow" : "deny", verdict, JSON.stringify({ packet, wire }));
-    count(`${reason} ${verdict}`, frame.length);
+    assert.equal(returnValue === PASS[hook] ? "allow" : "deny", verdict, JSON.stringify({ packet, wire }));
+    count(`${packet.direction} ${reason} ${verdict}`, frame.length);
     if (rule !== undefined) count(JSON.stringify(rule), frame.length);
     if (audit?.rule !== undefined && JSON.stringify(audit.rule) !== JSON.stringify(rule))
       count(JSON.stringify(audit.rule), frame.length);
-    if (verdict === "allow" && audit?.verdict === "deny") count("audit drops", frame.length);
+    if (verdict === "allow" && audit?.verdict === "deny")
+      count(`${packet.direction} audit drops`, frame.length);
     if (isPlain({ packet, wire })) seen.add(`plain by ${reason}`);
     known = track(known, evaluation);
   }
   return expected;
 }
 
-/** Of packets received, by the names that `judgeAlone` counts under. */
+/** By the names that `judgeAlone` counts under. */
 function countersOf(plane: DataPlane, { rules }: Generation): Map<string, Counted> {
-  const counters = new Map([["audit drops", plane.counted("audit_drops", 0)]]);
-  for (const [index, reason] of REASONS.entries()) {
-    counters.set(`${reason} deny`, plane.counted("totals", index * 4));
-    counters.set(`${reason} allow`, plane.counted("totals", index * 4 + 1));
+  const counters = new Map<string, Counted>();
+  for (const [hook, direction] of ["ingress", "egress"].entries()) {
+    counters.set(`${direction} audit drops`, plane.counted("audit_drops", hook));
+    for (const [index, reason] of REASONS.entries()) {
+      const total = (index * 2 + hook) * 2;
+      counters.set(`${direction} ${reason} deny`, plane.counted("totals", total));
+      counters.set(`${direction} ${reason} allow`, plane.counted("totals", total + 1));
+    }
   }
   for (const { slot, id } of rules) counters.set(JSON.stringify(id), plane.counted("rule_counters", slot));
   return counters;
