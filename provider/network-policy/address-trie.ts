@@ -2,15 +2,17 @@
  * The trie of one family's addresses, whose leaves are address classes. It is changed where classes change and nowhere
  * else; of an empty one that is everywhere, so a trie from nothing is a change like any other.
  */
-import { kindOf, LEAF, payloadOf, reference, SKIP, SKIP_WORDS, TABLE_CELLS } from "./cells";
+import { kindOf, LEAF, payloadOf, reference, SKIP, SKIP_WORDS, SPREAD, TABLE, TABLE_CELLS } from "./cells";
 import type { CellSpace } from "./cell-space";
 import { Cuts } from "./cuts";
 import type { Words } from "./ranges";
 import { MOST_RUNS, releaseRuns, type Runs, runsOf } from "./nodes";
-import { keyWord, releaseTrie, TrieBuilder, zeroFrom } from "./trie";
+import { decremented, incremented, keyWord, releaseTrie, setByte, TrieBuilder, zeroFrom } from "./trie";
 
 /** Cuts from which a table of the first 16 bits pays. */
 const TABLE_CUTS = 1024;
+/** Cuts behind the first 16 bits of IPv6 from which one of the next 16 bits does. */
+const SECOND_TABLE_CUTS = 4096;
 
 /** Where a trie is; what else it is lies in cells. */
 export interface TrieRoot {
@@ -49,7 +51,7 @@ export class AddressTrie {
     this.changes = changes;
     this.payloads = new Uint32Array(changes.count);
     const { at } = this;
-    if (at.table !== 0) return this.applyToTable();
+    if (at.table !== 0) return this.applyToTable(at.table, 0, 0, changes.count, 0);
     at.cuts += changes.count;
     if (at.cuts >= TABLE_CUTS) {
       const cuts = this.decoded(at.root, 0, new Uint32Array(this.words));
@@ -67,37 +69,96 @@ export class AddressTrie {
   }
 
   private buildTable(cuts: Cuts): void {
+    this.use(cuts);
+    this.at.table = this.tableOf(cuts, 0, 1, cuts.count, cuts.payloads[0]!);
+  }
+
+  private use({ starts, payloads }: Cuts): TrieBuilder {
     const { words } = this;
-    const { starts, payloads, count } = cuts;
-    const table = (this.at.table = this.space.region(TABLE_CELLS));
-    this.builder.use({ words, bytes: 4 * words, starts, payloads });
-    let payload = payloads[0]!;
-    for (let index = 0, next = 1; index < 65536; index++) {
-      let from = next;
-      while (next < count && starts[next * words]! >>> 16 === index) next++;
-      if (from < next && zeroFrom(starts, from * words, words, 2)) payload = payloads[from++]!;
-      const built = this.builder.build(2, from, next, payload);
-      this.builder.hold(built);
-      this.space.setWord(table, index, built);
-      if (next > from) payload = payloads[next - 1]!;
+    return this.builder.use({ words, bytes: 4 * words, starts, payloads });
+  }
+
+  /** As `build` of the builder, with a table for the two bytes after `depth`, of the cuts that the builder uses. */
+  private tableOf(cuts: Cuts, depth: number, from: number, to: number, payload: number): number {
+    const { space, builder } = this;
+    const table = space.region(TABLE_CELLS);
+    this.byTwoBytes(cuts, depth, from, to, (index, first, next, begins) => {
+      payload = begins ?? payload;
+      const wide = this.leadsToTables(depth) && next - first >= SECOND_TABLE_CUTS;
+      const built = wide
+        ? reference(TABLE, this.tableOf(cuts, depth + 2, first, next, payload))
+        : builder.build(depth + 2, first, next, payload);
+      builder.hold(built);
+      space.setWord(table, index, built);
+      if (next > first) payload = cuts.payloads[next - 1]!;
+    });
+    return table;
+  }
+
+  /** Of IPv6 the first two bytes tell few networks apart. */
+  private leadsToTables(depth: number): boolean {
+    return depth === 0 && this.words === 4;
+  }
+
+  /** Which cuts lie behind each two bytes after `depth`; one that begins just there is given as its payload. */
+  private byTwoBytes(
+    { starts, payloads }: Cuts,
+    depth: number,
+    from: number,
+    to: number,
+    visit: (index: number, first: number, next: number, begins: number | undefined) => void,
+  ): void {
+    const { words } = this;
+    for (let index = 0, next = from; index < 65536; index++) {
+      const first = next;
+      while (next < to && keyWord(starts, next * words, words, depth) >>> 16 === index) next++;
+      const begins = first < next && zeroFrom(starts, first * words, words, depth + 2);
+      visit(index, begins ? first + 1 : first, next, begins ? payloads[first] : undefined);
     }
   }
 
-  private applyToTable(): void {
-    const { words, space, at } = this;
-    const { starts, payloads, count } = this.changes;
-    let change = 0;
-    for (let index = 0, next = 0; index < 65536; index++) {
-      let from = next;
-      while (next < count && starts[next * words]! >>> 16 === index) next++;
-      if (from < next && zeroFrom(starts, from * words, words, 2)) change = payloads[from++]!;
-      if (from === next && change === 0) continue;
-      const was = space.word(at.table, index);
-      const is = this.patch(was, 2, from, next, change);
+  private applyToTable(table: number, depth: number, from: number, to: number, change: number): void {
+    const { space, changes } = this;
+    this.byTwoBytes(changes, depth, from, to, (index, first, next, begins) => {
+      change = begins ?? change;
+      if (first === next && change === 0) return;
+      const last = next > first ? changes.payloads[next - 1]! : change;
+      const was = space.word(table, index);
+      const patched = this.patch(was, depth + 2, first, next, change);
+      const wide = this.leadsToTables(depth) && this.cutsBelow(patched) >= SECOND_TABLE_CUTS;
+      const is = wide ? this.widened(patched, index) : patched;
       this.exchange(was, is);
-      space.setWord(at.table, index, is);
-      if (next > from) change = payloads[next - 1]!;
-    }
+      space.setWord(table, index, is);
+      change = last;
+    });
+  }
+
+  /** As many as a table is for, or fewer where there are fewer. */
+  private cutsBelow(ref: number): number {
+    if (kindOf(ref) !== SPREAD) return 0;
+    let count = 0;
+    const visit = (held: number): void => {
+      if (kindOf(held) === LEAF || count >= SECOND_TABLE_CUTS) return;
+      if (kindOf(held) === SKIP) {
+        count += 2;
+        return visit(this.space.word(payloadOf(held), 8));
+      }
+      const { references } = runsOf(this.space, held);
+      count += references.length - 1;
+      references.forEach(visit);
+    };
+    visit(ref);
+    return count;
+  }
+
+  /** A table in place of a node in the first table. */
+  private widened(ref: number, index: number): number {
+    const key = new Uint32Array(this.words);
+    key[0] = index << 16;
+    const cuts = this.decoded(ref, 2, key);
+    this.free(ref);
+    this.use(cuts);
+    return reference(TABLE, this.tableOf(cuts, 2, 1, cuts.count, cuts.payloads[0]!));
   }
 
   /**
@@ -111,6 +172,9 @@ export class AddressTrie {
         return this.fill(payloadOf(ref), depth, from, to, change);
       case SKIP:
         return this.patchSkip(ref, depth, from, to, change);
+      case TABLE:
+        this.applyToTable(payloadOf(ref), depth, from, to, change);
+        return ref;
       default:
         return this.patchRuns(ref, depth, from, to, change);
     }
@@ -136,6 +200,10 @@ export class AddressTrie {
     if (kindOf(ref) === SKIP) {
       map(payloadOf(ref), 8);
       map(payloadOf(ref), 9);
+      return ref;
+    }
+    if (kindOf(ref) === TABLE) {
+      for (let index = 0; index < 65536; index++) map(payloadOf(ref), index);
       return ref;
     }
     const runs = runsOf(this.space, ref);
@@ -223,10 +291,7 @@ export class AddressTrie {
     for (let byte = depth; byte < 4 * words; byte++) setByte(key, byte, 0);
     const cuts = this.merged(this.decoded(ref, depth, key), from, to, change);
     this.free(ref);
-    const { starts, payloads, count } = cuts;
-    return this.builder
-      .use({ words, bytes: 4 * words, starts, payloads })
-      .build(depth, 1, count, payloads[0]!);
+    return this.use(cuts).build(depth, 1, cuts.count, cuts.payloads[0]!);
   }
 
   private decoded(ref: number, depth: number, key: Uint32Array): Cuts {
@@ -317,24 +382,4 @@ function edgesWith(runs: Runs, from: number, to: number, digitAt: (i: number) =>
     add(digitAt(i) + 1);
   }
   return Uint32Array.from(edges.sort((a, b) => a - b));
-}
-
-function setByte(key: Uint32Array, byte: number, value: number): void {
-  const shift = 24 - 8 * (byte & 3);
-  key[byte >> 2] = (key[byte >> 2]! & ~(255 << shift)) | (value << shift);
-}
-
-function decremented(key: Uint32Array): Uint32Array {
-  for (let word = key.length - 1; word >= 0; word--) if (key[word]!-- !== 0) break;
-  return key;
-}
-
-/** The first key after all that share the first `bits` bits; false where that is beyond the first `within` bits. */
-function incremented(key: Uint32Array, bits: number, within: number): boolean {
-  for (let bit = bits; bit < 32 * key.length; bit++) key[bit >> 5]! &= ~(1 << (31 - (bit & 31)));
-  for (let bit = bits - 1; bit >= within; bit--) {
-    key[bit >> 5]! ^= 1 << (31 - (bit & 31));
-    if ((key[bit >> 5]! >>> (31 - (bit & 31))) & 1) return true;
-  }
-  return false;
 }

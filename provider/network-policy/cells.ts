@@ -16,11 +16,12 @@
  *     SPREAD  the same as NODE of any number of runs, with word 10 in place of references as word 0 of a RANGES
  *     SKIP    words 0–3 bits to compare the rest of the key with, 4–7 mask (each high word after its low word),
  *             8 reference where they match, 9 reference where not, 10 bits of the key to drop, 15 as above
+ *     TABLE   the first of the cells of 65536 references by the next two bytes; only in the table of a family's first two
  *
  * A *value* names the deciding rule: 0 for none, else its slot + 1 with flags.
  */
 
-export const FORMAT = 4;
+export const FORMAT = 5;
 export const CELL_WORDS = 16;
 
 export const KIND_SHIFT = 28;
@@ -32,6 +33,7 @@ export const SHORTS = 7;
 export const SKIP = 8;
 export const LONGS = 9;
 export const OFFSETS = 10;
+export const TABLE = 11;
 export const INLINE_RUNS = 5;
 /** Runs of the other forms, and the word of the first reference, or the half of the first offset. */
 export const MOST_RANGES = 28;

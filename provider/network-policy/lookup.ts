@@ -30,6 +30,7 @@ import {
   SLOT,
   SPREAD,
   STARTS_HALF,
+  TABLE,
 } from "./cells";
 
 /** Left-aligned words, one or four, from word `at` of a list; what lies beyond them is 0. */
@@ -181,7 +182,10 @@ export function addressClass(words: Uint32Array, set: number, key: Key): number 
   const at = set * CELL_WORDS;
   const cell = words[at + table]!;
   if (cell === 0) return walk(words, words[at + root]!, key);
-  return walk(words, words[cell * CELL_WORDS + (keyWord(key, 0) >>> 16)]!, key, 2);
+  const entry = (first: number, byte: number) => words[first * CELL_WORDS + (keyWord(key, byte) >>> 16)]!;
+  const below = entry(cell, 0);
+  if (kindOf(below) === TABLE) return walk(words, entry(payloadOf(below), 2), key, 4);
+  return walk(words, below, key, 2);
 }
 
 /** The strongest value over the layers of one rule set. */

@@ -26,7 +26,7 @@ export interface Directory {
   live: number;
 }
 
-const FORMAT = 5;
+const FORMAT = 6;
 const PIECE = 65536;
 const MAGIC = Buffer.from("npunion2");
 /** Magic, length of the directory, its sha256. */

@@ -261,3 +261,23 @@ export function commonBits(a: Uint32Array, atA: number, b: Uint32Array, atB: num
   }
   return 32 * words;
 }
+
+export function setByte(key: Uint32Array, byte: number, value: number): void {
+  const shift = 24 - 8 * (byte & 3);
+  key[byte >> 2] = (key[byte >> 2]! & ~(255 << shift)) | (value << shift);
+}
+
+export function decremented(key: Uint32Array): Uint32Array {
+  for (let word = key.length - 1; word >= 0; word--) if (key[word]!-- !== 0) break;
+  return key;
+}
+
+/** The first key after all that share the first `bits` bits; false where that is beyond the first `within` bits. */
+export function incremented(key: Uint32Array, bits: number, within: number): boolean {
+  for (let bit = bits; bit < 32 * key.length; bit++) key[bit >> 5]! &= ~(1 << (31 - (bit & 31)));
+  for (let bit = bits - 1; bit >= within; bit--) {
+    key[bit >> 5]! ^= 1 << (31 - (bit & 31));
+    if ((key[bit >> 5]! >>> (31 - (bit & 31))) & 1) return true;
+  }
+  return false;
+}

@@ -25,6 +25,11 @@ static __always_inline __u32 address_class(void *cells, const struct cell *set, 
 		root = word_at(cells, table, high >> 48);
 		high = high << 16 | low >> 48;
 		low <<= 16;
+		if (root >> KIND_SHIFT == KIND_TABLE) {
+			root = word_at(cells, root & CELL_NUMBER, high >> 48);
+			high = high << 16 | low >> 48;
+			low <<= 16;
+		}
 	}
 	if (root == BROKEN || is_leaf(root))
 		return root;

@@ -26,6 +26,7 @@ enum kind {
 	KIND_SKIP,
 	KIND_LONGS,
 	KIND_OFFSETS,
+	KIND_TABLE,
 };
 
 #define SHORTS 10
@@ -43,7 +44,7 @@ enum kind {
 #define VALUE_PARTIAL (1U << 28)
 #define VALUE_SLOT (VALUE_PARTIAL - 1)
 
-#define FORMAT 4
+#define FORMAT 5
 
 enum header_word {
 	HEADER_FORMAT,

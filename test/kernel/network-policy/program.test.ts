@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { interfaceIndex, LinkHandle } from "../../../provider/bpf";
 import type { AppliedPolicy, AppliedRule } from "../../../provider/network-policy/applied";
 import { compile } from "../../support/compiled-union";
+import { prepare } from "../../../provider/network-policy/evaluate";
+import { manyNetworks, packetsAmong } from "../../support/many-networks";
 import type { Packet } from "../../../provider/network-policy/packet";
 import { closesEverything, ip, pings, PrivateNetwork } from "../bpf/support";
 import { ethernet, frameOf, type Wire } from "../../../provider/network-policy/frames";
@@ -232,6 +234,17 @@ describe("the network policy program", function () {
       program.judge("ingress", frameOf({ ...https, destinationPort: 80 }), "judge_xdp").returnValue,
       1,
     );
+  });
+
+  it("judges among thousands of IPv6 networks that begin alike", () => {
+    const policies = [manyNetworks(4000)];
+    using program = plane(policies, { untracked: 1 });
+    const evaluated = prepare(policies);
+    const verdicts = packetsAmong(4000, 500).map((packet) => {
+      assert.equal(judge(program, packet), evaluated([], packet).verdict, JSON.stringify(packet));
+      return judge(program, packet);
+    });
+    assert.deepEqual(new Set(verdicts), new Set(["allow", "deny"]));
   });
 
   it("leaves the last word to others at tc", () => {

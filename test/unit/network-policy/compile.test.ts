@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { formatAddress, masked } from "../../../provider/btf";
 import { EbpfError } from "../../../provider/errors";
 import type { AppliedPolicy, AppliedRule } from "../../../provider/network-policy/applied";
-import { CELL_WORDS, SET } from "../../../provider/network-policy/cells";
+import { CELL_WORDS, kindOf, SET, SPREAD, TABLE } from "../../../provider/network-policy/cells";
 import { compile, type Generation } from "../../support/compiled-union";
+import { manyNetworks, packetsAmong } from "../../support/many-networks";
 import { evaluate } from "../../../provider/network-policy/evaluate";
 import { lookup } from "../../../provider/network-policy/lookup";
 import type { Packet, Verdict } from "../../../provider/network-policy/packet";
@@ -134,6 +135,32 @@ describe("a large union", () => {
         /"rule \d+" of acme\/prod large/.test(error.message) &&
         Number(error.details.needed) > 1000,
     );
+  });
+});
+
+describe("many IPv6 networks that begin alike", () => {
+  const at = (number: bigint, policies: AppliedPolicy[], before?: Generation) =>
+    compile(policies, { number, ...(before === undefined ? {} : { before }) });
+  const kindBelow = ({ cells }: Generation, group: number) =>
+    kindOf(cells[cells[CELL_WORDS + SET.table6]! * CELL_WORDS + group]!);
+
+  it("have a table of their second group: from nothing, once they are enough, and through changes", function () {
+    this.timeout(60_000);
+    const [few, many] = [manyNetworks(700), manyNetworks(4000)];
+    const grown = at(1n, [few]);
+    assert.equal(kindBelow(grown, 0x2001), SPREAD);
+    const chain = [
+      [at(2n, [many]), [many]],
+      [at(3n, [many], grown), [many]],
+    ] as [Generation, AppliedPolicy[]][];
+    const all = { name: "all", action: "deny" as const, peers: [{ cidrs: ["2000::/15"] }] };
+    const fewer = manyNetworks(3500);
+    for (const policies of [[{ ...many, ingress: [...many.ingress!, all] }], [fewer], [few], [many]])
+      chain.push([at(BigInt(chain.length + 2), policies, chain.at(-1)![0]), policies]);
+    for (const [generation, policies] of chain) {
+      assert.equal(kindBelow(generation, 0x2001), TABLE);
+      for (const packet of packetsAmong(4000, 50)) agree(policies, generation, packet);
+    }
   });
 });
 
