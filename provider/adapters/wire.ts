@@ -1,6 +1,7 @@
 /** Values between the engine's JSON and the lifecycle's. */
 import type { Problem } from "../errors";
 import { propertyPath } from "../lifecycle/unknowns"; // alone: a plugin loads the rest later
+import { withPacked, withUnpacked } from "./packed";
 import { APPLYING_KEY, PROVIDER_KEY } from "./provider-text";
 
 /** sdk/go/common/resource/sig: the key that marks a value of a special kind, and two of the kinds. */
@@ -13,11 +14,11 @@ export const REFERENCES = ["entrypointRefs", "mapRefs", "ref"];
 
 type Properties = Record<string, unknown>;
 
-/** Plain values: secrets unwrapped, file assets as their path, the engine's own properties left out. */
+/** Plain values: secrets unwrapped, file assets as their path, packed texts as objects, the engine's own properties left out. */
 export function fromEngine(properties: Properties): Properties {
   const { [PROVIDER_KEY]: _text, [APPLYING_KEY]: _phase, __defaults: _defaults, ...own } = properties;
   for (const name of REFERENCES) delete own[name];
-  return plain(own) as Properties;
+  return withUnpacked(plain(own) as Properties);
 }
 
 /** Assets without a path on this machine, and archives, where fromEngine left them. */
@@ -75,9 +76,9 @@ export function secret(value: unknown): unknown {
   return { [SIGNATURE]: SECRET, value };
 }
 
-/** What google.protobuf.Struct takes: no `undefined`, at any depth. */
+/** As our own SDK takes it, and google.protobuf.Struct: packed, no `undefined` at any depth. */
 export function toEngine(properties: Properties): Properties {
-  return defined(properties) as Properties;
+  return defined(withPacked(properties)) as Properties;
 }
 
 function defined(value: unknown): unknown {

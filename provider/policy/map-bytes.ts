@@ -2,6 +2,7 @@
  * How much kernel memory a map takes when it is full: keys and values as the kernel rounds them up, without what it
  * adds for itself (48 bytes an entry of a hash map, 16 to 32 a node of a trie).
  */
+import { unpacked } from "../adapters/packed";
 import type { CheckedShape } from "../resources/map-shape";
 import type { CheckedObject } from "../resources/object-info";
 import type { Properties } from "./rule";
@@ -24,12 +25,12 @@ const indexed = /array$|^(stack_trace|array_of_maps|devmap|cpumap|xskmap|sockmap
 /** The maps that a Map or Program creates; not those that a Program shares. Empty while preview does not know them. */
 export function mapsOf(kind: string, properties: Properties, processors: number): SizedMap[] {
   if (kind === "Map") {
-    const shape = properties["shape"] as CheckedShape | undefined;
+    const shape = unpacked(properties["shape"]) as CheckedShape | undefined;
     const name = String(properties["specId"]).split("/").at(-1)!;
     return shape === undefined ? [] : [sized("maxEntries", name, shape, processors)];
   }
   if (kind !== "Program") return [];
-  const { maps = {} } = (properties["object"] ?? {}) as Partial<CheckedObject>;
+  const { maps = {} } = (unpacked(properties["object"]) ?? {}) as Partial<CheckedObject>;
   const shared = Object.keys((properties["maps"] ?? {}) as object);
   return Object.entries(maps)
     .filter(([name]) => !shared.includes(name))

@@ -1,6 +1,7 @@
 /** Policy `ebpf-program-types`: which types of program may be loaded. */
 import type { ResourceValidationPolicy } from "@pulumi/policy";
 import * as z from "zod";
+import { unpacked } from "../adapters/packed";
 import type { Problem } from "../errors";
 import { available } from "../resources/closest";
 import type { CheckedObject } from "../resources/object-info";
@@ -45,7 +46,7 @@ interface Typed extends Pick<Problem, "property"> {
 
 function typesOf(kind: string, properties: Record<string, unknown>): Typed[] {
   if (kind === "Program") {
-    const { entrypoints = {} } = (properties["object"] ?? {}) as Partial<CheckedObject>;
+    const { entrypoints = {} } = (unpacked(properties["object"]) ?? {}) as Partial<CheckedObject>;
     const property = properties["load"] === undefined ? "source" : "load";
     return Object.entries(entrypoints).map(([entrypoint, { type }]) => ({ property, entrypoint, type }));
   }

@@ -1,6 +1,7 @@
 /** What all resources have in common. */
 import * as pulumi from "@pulumi/pulumi";
 import { formatSpecId } from "../../provider/protocol/spec-id";
+import { mayBePacked, unpacked } from "../../provider/adapters/packed";
 import { configuredConnection, type ConnectionArgs, protectCredentials } from "./connection";
 import type { Fleet, Target } from "./fleet";
 import { currentMode, pluginModeOnly, registrationOf } from "./mode";
@@ -90,6 +91,10 @@ export abstract class Resource extends pulumi.CustomResource {
       );
     } finally {
       restoreStackTexts();
+    }
+    for (const output of outputs.filter(mayBePacked)) {
+      const own = this as unknown as Record<string, pulumi.Output<unknown>>;
+      own[output] = own[output]!.apply(unpacked);
     }
   }
 }

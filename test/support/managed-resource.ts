@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { formatSpecId } from "../../provider/protocol/spec-id";
+import { unpacked } from "../../provider/adapters/packed";
 import type { Mode } from "./modes";
 import { providerOf, type Properties, type ProviderUnderTest } from "./providers";
 
@@ -63,24 +64,27 @@ export class ManagedResource {
     await this.provider.delete(this.name, this.id, this.state);
   }
 
+  /** What check added, as the SDK reads it. */
+  private added(name: "object" | "shape"): Properties {
+    return unpacked(this.state[name]) as Properties;
+  }
+
   /** The Program's entrypoint as the SDK would lift it into an Attachment's `program`. */
   entrypoint(name: string): Properties {
-    const { entrypoints } = this.state["object"] as { entrypoints: Record<string, Properties> };
+    const { entrypoints } = this.added("object") as { entrypoints: Record<string, Properties> };
     return { spec: this.state["specId"], entrypoint: name, ...entrypoints[name] };
   }
 
   /** The Map itself as the SDK would lift it into `map`. */
   asMap(): Properties {
-    const { name, type, keySize, valueSize, maxEntries, keyLayout, valueLayout } = this.state[
-      "shape"
-    ] as Properties;
+    const { name, type, keySize, valueSize, maxEntries, keyLayout, valueLayout } = this.added("shape");
     const sizes = { type, keySize, valueSize, maxEntries };
     return { spec: this.state["specId"], map: name, ...sizes, keyLayout, valueLayout };
   }
 
   /** The map of a Program as the SDK would lift it into `map`. */
   map(name: string): Properties {
-    const { maps } = this.state["object"] as { maps: Record<string, Properties> };
+    const { maps } = this.added("object") as { maps: Record<string, Properties> };
     return { spec: this.state["specId"], map: name, ...maps[name] };
   }
 }

@@ -22,12 +22,14 @@ import {
   alikeHeld,
   type Call,
   type ChangeKind,
+  type Diff,
   isUnreachable,
   PartialError,
   type Properties,
 } from "../../lifecycle";
 import { formatSpecId, parseSpecId } from "../../protocol/spec-id";
 import type { Connection } from "../../transport/connection";
+import { mayBePacked, withPacked } from "../packed";
 import { PROVIDER_KEY } from "../provider-text";
 import { fromEngine, REFERENCES, secret, unfitAssets } from "../wire";
 import type { Calls, Subject } from "./calls";
@@ -71,12 +73,13 @@ export function createResources(core: Core, calls: Calls) {
   /** State for the engine: with references for other languages, secrets marked. */
   function encode(urn: string, kind: string, outputs: Properties): Struct {
     const refs = ownSdk.has(urn) ? {} : core.definitionOf(kind)?.refs?.(outputs as never);
-    return encodeInputs(kind, { ...outputs, ...refs });
+    return encodeInputs(urn, kind, { ...outputs, ...refs });
   }
 
-  function encodeInputs(kind: string, inputs: Properties): Struct {
+  function encodeInputs(urn: string, kind: string, inputs: Properties): Struct {
     const definition = core.definitionOf(kind);
-    return toStruct(definition === undefined ? inputs : withSecrets(definition.inputs, inputs));
+    const marked = definition === undefined ? inputs : withSecrets(definition.inputs, inputs);
+    return toStruct(ownSdk.has(urn) ? withPacked(marked) : marked);
   }
 
   /** Whether a state is as `encode` would write it: by this adapter, and with nothing to mark as a secret. */
@@ -119,7 +122,7 @@ export function createResources(core: Core, calls: Calls) {
         if (owner === urn) named.set(specId, urn);
         else problems.push({ property: "", reason: sameName(kind, owner, specId) });
         return new CheckResponse()
-          .setInputs(encodeInputs(kind, inputs))
+          .setInputs(encodeInputs(urn, kind, inputs))
           .setFailuresList(problems.map(({ property, reason }) => asFailure(property, reason)));
       });
     },
@@ -127,7 +130,8 @@ export function createResources(core: Core, calls: Calls) {
     diff(request: DiffRequest): Promise<DiffResponse> {
       return run(request.getUrn(), "compare", async (kind) => {
         const [olds, news] = different(kind, request.getOlds(), request.getNews());
-        const diff = lifecycle.diff(kind, request.getId(), olds, news, request.getIgnorechangesList());
+        const found = lifecycle.diff(kind, request.getId(), olds, news, request.getIgnorechangesList());
+        const diff = ownSdk.has(request.getUrn()) ? withPackedPaths(found) : found;
         const { DIFF_NONE, DIFF_SOME } = DiffResponse.DiffChanges;
         const response = new DiffResponse()
           .setChanges(diff.changes ? DIFF_SOME : DIFF_NONE)
@@ -199,7 +203,7 @@ export function createResources(core: Core, calls: Calls) {
         }
         return response
           .setProperties(encode(urn, kind, found.outputs))
-          .setInputs(encodeInputs(kind, found.inputs));
+          .setInputs(encodeInputs(urn, kind, found.inputs));
       };
       return run(urn, "read", work, timeoutOf("read", request.getTimeout()));
     },
@@ -318,6 +322,18 @@ const kinds: Record<ChangeKind, PropertyDiff.Kind> = {
 
 function headOf(path: string): string {
   return /^[^.[]*/.exec(path)![0];
+}
+
+/** What is one text to the engine differs for it as a whole. */
+function withPackedPaths({ changes, paths, replaces }: Diff): Diff {
+  const whole = (path: string) => (mayBePacked(headOf(path)) ? headOf(path) : path);
+  const found: Diff = { changes, paths: {}, replaces: [...new Set(replaces.map(whole))] };
+  for (const [path, kind] of Object.entries(paths)) {
+    const inner = path !== whole(path);
+    const update = found.replaces.includes(whole(path)) ? "update-replace" : "update";
+    found.paths[whole(path)] = inner ? update : kind;
+  }
+  return found;
 }
 
 /** Of a property path as diff makes them. */

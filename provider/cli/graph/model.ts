@@ -2,6 +2,7 @@
  * What a stack's state tells of hosts: which resources of ours are on which, what refers to what, and what had drifted
  * when it was last looked at. Pure. Does not own: places and shapes (layout.ts, svg.ts).
  */
+import { withUnpacked } from "../../adapters/packed";
 import { kindOfToken } from "../../adapters/provider-text";
 import { EbpfError } from "../../errors";
 import { describeNode, type NodeText } from "./describe-node";
@@ -96,7 +97,7 @@ function resourcesOf(state: unknown): StateResource[] {
     const kind = kindOfToken(resource.type ?? "");
     const specId = resource.outputs?.["specId"];
     if (kind === undefined || typeof specId !== "string" || resource.delete === true) return [];
-    return [{ id: resource.id ?? "", kind, specId, outputs: resource.outputs! }];
+    return [{ id: resource.id ?? "", kind, specId, outputs: withUnpacked(resource.outputs!) }];
   });
 }
 

@@ -102,9 +102,11 @@ describe("policy: memory of maps", () => {
     const shape = hash(1024); // 8 + 16 bytes each
     const props = { specId: "p/s/Map/flows", shape };
     assert.deepEqual(judged(mapMemory({ perMap: 24 * 1024 }), "Map", props), []);
-    assert.deepEqual(judged(mapMemory({ perMap: 24 * 1024 - 1 }), "Map", props), [
-      'maxEntries: map "flows" takes 24 KiB (1024 entries of 24 bytes); allowed are 24 KiB for a map',
-    ]);
+    for (const form of [shape, JSON.stringify(shape)]) {
+      assert.deepEqual(judged(mapMemory({ perMap: 24 * 1024 - 1 }), "Map", { ...props, shape: form }), [
+        'maxEntries: map "flows" takes 24 KiB (1024 entries of 24 bytes); allowed are 24 KiB for a map',
+      ]);
+    }
   });
 
   it("counts no keys of arrays, a value per processor, pages of arenas, bytes of rings", () => {
@@ -137,7 +139,9 @@ describe("policy: memory of maps", () => {
     assert.deepEqual(judged(mapMemory({ perProgram: 47_999 }), "Program", props), [
       "source: its 2 maps take 46.9 KiB; allowed are 46.9 KiB for a Program",
     ]);
-    assert.equal(judged(mapMemory({ perMap: 10_000 }), "Program", props).length, 2);
+    const packed = { ...props, object: JSON.stringify(props.object) };
+    for (const form of [props, packed])
+      assert.equal(judged(mapMemory({ perMap: 10_000 }), "Program", form).length, 2);
   });
 
   it("has no ceiling unless one is given, and none for what preview does not know yet", () => {
@@ -205,6 +209,8 @@ describe("policy: hooks and program types", () => {
     const reason = '"spy" is a program of type kprobe; allowed are xdp';
     assert.deepEqual(judged(policy, "Program", props), [`source: ${reason}`]);
     assert.deepEqual(judged(policy, "Program", { ...props, load: ["spy"] }), [`load: ${reason}`]);
+    const packed = { object: JSON.stringify(props.object) };
+    assert.deepEqual(judged(policy, "Program", packed), [`source: ${reason}`]);
     const program = { spec: "other/stack/Program/p", entrypoint: "spy", type: "kprobe" };
     assert.deepEqual(judged(policy, "Attachment", { program }), [`program: ${reason}`]);
     assert.deepEqual(judged(programTypes(), "Program", props), []);

@@ -129,4 +129,16 @@ describe("ebpf:mode", () => {
     assert.deepEqual(known.connection, { host: "edge-1", password: "hunter2" });
     assert.equal(await pulumi.isSecret(ref), true);
   });
+
+  it("either: what lies in the state as one text is the object that it was", async () => {
+    const shape = { name: "m", type: "hash", keySize: 4, valueSize: 4, maxEntries: 1 };
+    for (const mode of ["dynamic", "plugin"]) {
+      inMode(mode);
+      engine.answer = { shape: JSON.stringify(shape) };
+      const map = new ebpf.Map(`of-${mode}`, { connection });
+      const known = <T>(output: pulumi.Output<T>) => new Promise<T>((resolve) => output.apply(resolve));
+      assert.deepEqual(await known(map.shape), shape);
+      assert.equal((await known(map.ref)).type, "hash");
+    }
+  });
 });

@@ -191,6 +191,27 @@ describe("resources of the plugin", () => {
       assert.deepEqual(Object.keys(diff.detailed), ["xdp.mode"]);
     });
 
+    it("packs what check adds for our own SDK alone; it differs as a whole, and not from its older form", async () => {
+      const args = { connection: { host: "edge-1" }, type: "hash", key: "u32", value: "u64", maxEntries: 8 };
+      const own = urnOf("Map", "own");
+      const named = { ...args, specId: "shop/prod/Map/own" };
+      const { shape } = (await engine.check(urnOf("Map", "other"), args)).inputs;
+      assert.equal((shape as Properties)["keySize"], 4);
+      const { inputs } = await engine.check(own, named);
+      const unpacked = JSON.parse(inputs["shape"] as string) as Properties;
+      assert.deepEqual(unpacked, { ...(shape as Properties), name: "own" });
+      const state = { ...inputs, incarnation: "one" };
+      for (const olds of [state, { ...state, shape: unpacked }]) {
+        assert.equal((await engine.diff(own, olds, inputs)).changes, pb.DiffResponse.DiffChanges.DIFF_NONE);
+        const larger = (await engine.check(own, { ...named, maxEntries: 16 }, olds)).inputs;
+        const { detaileddiffMap } = await engine.diff(own, olds, larger);
+        assert.deepEqual(Object.fromEntries(detaileddiffMap), {
+          maxEntries: { kind: UPDATE, inputdiff: true },
+          shape: { kind: UPDATE, inputdiff: true },
+        });
+      }
+    });
+
     it("refuses the state of a newer version", async () => {
       const { inputs, outputs } = await created();
       await assert.rejects(

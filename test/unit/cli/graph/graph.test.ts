@@ -91,6 +91,16 @@ describe("graph: what a state tells", () => {
     assert.deepEqual(program?.facts, ["filter.bpf.c", "xdp_filter: xdp, 105 instructions"]);
   });
 
+  it("is the same where the state has what check adds as one text", () => {
+    const packed = structuredClone(recorded);
+    for (const { outputs = {} } of packed.deployment.resources) {
+      for (const [name, value] of Object.entries(outputs))
+        if (["object", "map"].includes(name)) outputs[name] = JSON.stringify(value);
+    }
+    assert.notDeepEqual(packed, recorded);
+    assert.deepEqual(graphOf(packed), graph);
+  });
+
   it("has rows on the map that they fill, and maps on the program that they serve", () => {
     const edges = edgesOf(graph);
     const at = (kind: string, name: string) => `firewall/prod/${kind}/${name}`;
