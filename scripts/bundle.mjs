@@ -23,11 +23,7 @@ export async function bundleAgent({
 
   const scripts = { "agent.js": join(root, "provider/agent/start.ts"), "main.js": entry };
   for (const [name, source] of Object.entries(scripts)) {
-    // koffi's loader requires its native package by name: delivered beside main.js in node_modules
-    writeChanged(
-      join(directory, name),
-      await bundled(source, { target: "node18", external: ["@koromix/*"] }),
-    );
+    writeChanged(join(directory, name), await bundled(source, { target: "node18", plugins: [nativeKoffi] }));
   }
 
   // compiled before; program and compiler of a host are then always of one build
@@ -74,7 +70,7 @@ export async function bundleProvider() {
   }
 }
 
-async function bundled(entry, { target, external }) {
+async function bundled(entry, { target, external = [], plugins = [] }) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -87,7 +83,7 @@ async function bundled(entry, { target, external }) {
     external,
     // what is loaded late is CommonJS, too, and Node's other loader takes 10 ms to come up
     supported: { "dynamic-import": false },
-    plugins: [builtins],
+    plugins: [builtins, ...plugins],
     logLevel: "warning",
     write: false,
   });
@@ -96,8 +92,10 @@ async function bundled(entry, { target, external }) {
 
 /**
  * Node's own modules, each required once: esbuild alone would copy every property of one for each file that imports its
- * default, a fifth of what the agent's start takes beside Node's own.
+ * default, a fifth of what the agent's start takes beside Node's own. Of `late` ones functions alone are used, and few
+ * sessions call them: they are required at the first call.
  */
+const late = ["node:child_process", "node:timers/promises"];
 const builtins = {
   name: "builtins",
   setup({ onResolve, onLoad }) {
@@ -107,6 +105,12 @@ const builtins = {
     );
     onLoad({ filter: /^/, namespace }, ({ path }) => {
       const names = Object.keys(createRequire(import.meta.url)(path)).filter((name) => name !== "default");
+      if (late.includes(path)) {
+        const calls = names.map(
+          (name) => `export const ${name} = (...values) => require("${path}").${name}(...values);`,
+        );
+        return { contents: calls.join("\n") };
+      }
       // pure, so that what nobody imports is left out: a host's Node may not have it
       const exported = names.map(
         (name) => `export const ${name} = /* @__PURE__ */ (() => builtin.${name})();`,
@@ -114,6 +118,31 @@ const builtins = {
       const contents = [`const builtin = require("${path}");`, "export default builtin;", ...exported];
       return { contents: contents.join("\n") };
     });
+  },
+};
+
+/**
+ * What koffi requires for each platform: the native file itself, delivered beside main.js in node_modules. The package's
+ * own way to it is 200 lines that no code cache holds, and comes to the same: the libc that Node is linked to decides.
+ */
+const nativeKoffi = {
+  name: "native-koffi",
+  setup({ onResolve, onLoad }) {
+    const namespace = "native-koffi";
+    onResolve({ filter: /^@koromix\// }, ({ path }) =>
+      /-linux-(x64|arm64)$/.test(path) ? { path, namespace } : { path, external: true },
+    );
+    onLoad({ filter: /^/, namespace }, ({ path }) => ({
+      contents: `
+        const { closeSync, openSync, readSync } = require("node:fs");
+        const head = Buffer.alloc(4096); // names the dynamic linker
+        const node = openSync(process.execPath, "r");
+        readSync(node, head);
+        closeSync(node);
+        const libc = head.includes("/ld-musl-") ? "musl" : "linux";
+        const file = "./node_modules/${path}/" + libc + "_${path.split("-").at(-1)}/koffi.node";
+        module.exports = require(file);`,
+    }));
   },
 };
 

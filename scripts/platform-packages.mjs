@@ -40,8 +40,6 @@ for (const architecture of ["x64", "arm64"]) {
   const { version, integrity } = lock.packages[`node_modules/${koffi}`];
   packages[architecture] = {
     koffi: await pin(koffi, version, integrity, [
-      "package.json",
-      "index.js",
       `linux_${architecture}/koffi.node`,
       `musl_${architecture}/koffi.node`,
     ]),

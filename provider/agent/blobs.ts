@@ -17,6 +17,7 @@ import {
   syncDirectory,
   systemCode,
   writeAtomically,
+  writeDurably,
 } from "./durable-file";
 import { type Roots, blobPath } from "./layout";
 
@@ -42,8 +43,14 @@ export class Blobs {
     for (const [digest, bytes] of Object.entries(blobs)) verify(digest, bytes);
     ensureDirectory(this.directory);
     this.hold(Object.keys(blobs));
-    // in parallel: a file system joins the flushes of several files
     const absent = Object.entries(blobs).filter(([digest]) => !fs.existsSync(blobPath(this.roots, digest)));
+    const [only] = absent;
+    if (absent.length === 1 && only !== undefined) {
+      // Node's promised file system and its threads take longer to come up than one object to be written
+      writeDurably(blobPath(this.roots, only[0]), only[1]);
+      return;
+    }
+    // in parallel: a file system joins the flushes of several files
     await Promise.all(absent.map(([digest, bytes]) => this.store(digest, bytes)));
     if (absent.length > 0) syncDirectory(this.directory);
   }

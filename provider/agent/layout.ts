@@ -1,5 +1,6 @@
 /**
- * Names of everything the agent keeps on a host. Pure: computes paths, touches no file.
+ * Names of everything the agent keeps on a host. Pure: computes paths, touches no file. Those of pins are put together
+ * as they are, being asked for many times: path.join looks at each character of them again.
  *
  *   <bpffs>/pulumi-ebpf/[<owner>:]<project>/<stack>/<Kind>/<name>/<revision>/{programs,maps,links}/<part>
  *   <state>/records/<spec id>.json   <state>/blobs/<sha256>
@@ -60,7 +61,7 @@ function hexadecimal(value: number, digits: number): string {
 }
 
 export function pinRoot(roots: Roots): string {
-  return path.join(roots.bpffs, "pulumi-ebpf");
+  return `${roots.bpffs}/pulumi-ebpf`;
 }
 
 /** All pins of one Spec lie under here, a directory per revision. */
@@ -69,15 +70,15 @@ export function specDirectory(roots: Roots, id: string): string {
   const half = MAX_PART_BYTES / 2;
   const first =
     owner === undefined ? pathPart(project) : `${pathPart(owner, half)}:${pathPart(project, half)}`;
-  return path.join(pinRoot(roots), first, pathPart(stack), pathPart(kind), pathPart(name));
+  return `${pinRoot(roots)}/${first}/${pathPart(stack)}/${pathPart(kind)}/${pathPart(name)}`;
 }
 
 export function revisionDirectory(roots: Roots, id: string, revision: number): string {
-  return path.join(specDirectory(roots, id), String(revision));
+  return `${specDirectory(roots, id)}/${revision}`;
 }
 
 export function pinPath(roots: Roots, id: string, revision: number, kind: PinKind, part: string): string {
-  return path.join(revisionDirectory(roots, id, revision), kind, pathPart(part));
+  return `${revisionDirectory(roots, id, revision)}/${kind}/${pathPart(part)}`;
 }
 
 /** Where a pin stands for an instant before it is renamed over another; no part's own name ends so. */

@@ -3,7 +3,6 @@
  * reboot, with `--interface NAME` the policies that select an interface which has just come, with `--new-interfaces` those
  * of all that udev has noted since; `agent revert <spec id>` takes a change back that nobody confirmed, `agent probe` says what the host can, `agent --version` names its bundle. stdout is protocol or result only; stderr is log.
  */
-import { Duplex } from "node:stream";
 import { memlockLimit, setMemlockLimit } from "../bpf";
 import { EbpfError } from "../errors";
 import { PROTOCOL_VERSION } from "../protocol/messages";
@@ -21,7 +20,7 @@ async function main([command, ...rest]: string[]): Promise<number> {
       raiseMemlock();
       leaveSessionCgroup();
       const session = openSession(new Host());
-      await serve(Duplex.from({ readable: process.stdin, writable: process.stdout }), session.handlers);
+      await serve(process.stdin, process.stdout, session.handlers);
       await session.close();
       return 0;
     }

@@ -105,13 +105,16 @@ export function requireLibbpf(major: number, minor: number, feature: string): vo
  * In this order: `PULUMI_EBPF_LIBBPF`; beside the running bundle; this machine's build caches; the host's own.
  * The environment variable is an order, not a hint: when it is set, nothing else is tried.
  */
-function candidates(): string[] {
+function* candidates(): Generator<string> {
   const chosen = process.env.PULUMI_EBPF_LIBBPF;
-  if (chosen !== undefined && chosen !== "") return [chosen];
+  if (chosen !== undefined && chosen !== "") return yield chosen;
   const root = path.join(__dirname, "..", "..");
   const beside = [path.dirname(process.argv[1] ?? "."), __dirname].map((folder) => path.join(folder, SONAME));
-  const built = [path.join(root, "dist/agent", process.arch, SONAME), ...cached()];
-  return [...new Set([...beside, ...built].filter((file) => existsSync(file))), SONAME];
+  yield* [...new Set(beside)].filter((file) => existsSync(file));
+  yield* [path.join(root, "dist/agent", process.arch, SONAME), ...cached()].filter((file) =>
+    existsSync(file),
+  );
+  yield SONAME;
 }
 
 /** Builds of scripts/libbpf.mjs, the newest first. */

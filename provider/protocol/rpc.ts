@@ -1,10 +1,10 @@
 /**
- * The agent's verbs as JSON-RPC over one Duplex: `serve` on the host, `connectRpc` on the operator's side.
+ * The agent's verbs as JSON-RPC: `serve` on the host, over its two streams, `connectRpc` on the operator's side, over one.
  *
  * Owns: calls, cancellation, progress, and the passage of EbpfErrors. Does not own: bytes of a message (framing.ts),
  * the way to the host and the agent's life (provider/transport), what a verb does (provider/agent).
  */
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import {
   CancellationTokenSource,
   createMessageConnection,
@@ -55,8 +55,8 @@ const VERB_FAILED = -32000;
 const CANCEL_MS = 5000;
 
 /** Calls run side by side. Resolves when the other end is gone and every call has returned. */
-export async function serve(duplex: Duplex, handlers: Handlers): Promise<void> {
-  const { connection, ended } = open(duplex);
+export async function serve(input: Readable, output: Writable, handlers: Handlers): Promise<void> {
+  const { connection, ended } = open(input, output);
   const aborts = new Set<AbortController>();
   const running = new Set<Promise<unknown>>();
   let gone = false;
@@ -121,7 +121,7 @@ export interface RpcOptions {
 }
 
 export function connectRpc(duplex: Duplex, { host, lastWords }: RpcOptions = {}): RpcClient {
-  const { connection, ended } = open(duplex);
+  const { connection, ended } = open(duplex, duplex);
   let reason: EbpfError | undefined;
   let over = false;
   let tokens = 0;
@@ -196,18 +196,20 @@ interface Ending {
   error?: Error;
 }
 
-function open(duplex: Duplex): Line {
-  const reader = new StreamMessageReader(duplex, { contentTypeDecoder: decoder });
+function open(input: Readable, output: Writable): Line {
+  const reader = new StreamMessageReader(input, { contentTypeDecoder: decoder });
   const ended = new Promise<Ending>((resolve) => {
     const gone = (error?: Error | null): void => resolve({ malformed: false, ...(error ? { error } : {}) });
-    if (duplex.destroyed || duplex.readableEnded) gone(duplex.errored);
-    duplex.once("error", gone);
-    duplex.once("end", () => gone());
-    duplex.once("close", () => gone());
+    if (input.destroyed || input.readableEnded) gone(input.errored);
+    input.once("end", () => gone());
+    for (const stream of new Set([input, output])) {
+      stream.once("error", gone);
+      stream.once("close", () => gone());
+    }
     // the reader also passes on the stream's own error, which came to the listener above before
     reader.onError((error) => resolve({ malformed: true, error }));
   });
-  const connection = createMessageConnection(reader, new FrameWriter(duplex));
+  const connection = createMessageConnection(reader, new FrameWriter(output));
   connection.listen();
   return { connection, ended };
 }

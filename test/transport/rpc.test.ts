@@ -69,7 +69,7 @@ describe("rpc", () => {
   async function connect(given: Partial<Handlers>) {
     const [operator, agent] = await socketPair();
     ends = [operator, agent];
-    served = serve(agent, given as Handlers);
+    served = serve(agent, agent, given as Handlers);
     return connectRpc(operator, { host: "root@edge-1" });
   }
 
