@@ -25,7 +25,7 @@ static __always_inline __u32 address_class(void *cells, const struct cell *set, 
 		root = word_at(cells, table, high >> 48);
 		high = high << 16 | low >> 48;
 		low <<= 16;
-		if (root >> KIND_SHIFT == KIND_TABLE) {
+		if (!ipv4 && root >> KIND_SHIFT == KIND_TABLE) {
 			root = word_at(cells, root & CELL_NUMBER, high >> 48);
 			high = high << 16 | low >> 48;
 			low <<= 16;
