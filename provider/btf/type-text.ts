@@ -5,6 +5,8 @@ import { simpleType, simpleTypes } from "./simple-types";
 /** One canonical line: `{ addr: ipv4, port: be16 }`. `parseType` reads it back to the same layout. */
 export function typeText(declared: DeclaredType): string {
   if (typeof declared === "string") return declared.trim();
+  // of no type: parseTypeText says so
+  if (declared === null || typeof declared !== "object") return String(declared);
   if (Array.isArray(declared)) {
     // as in C the outer count stands first: 3 times u8[2] is u8[3][2]
     const element = typeText(declared[0] as DeclaredType);
@@ -13,11 +15,11 @@ export function typeText(declared: DeclaredType): string {
   }
   if (Object.hasOwn(declared, "enum")) {
     const { enum: names, size } = declared as { enum: Record<string, number | string>; size?: number };
-    const values = Object.entries(names).map(([name, number]) => `${name} = ${number}`);
+    const values = Object.entries(names ?? {}).map(([name, number]) => `${name} = ${number}`);
     return `enum${size === undefined ? "" : `:${size}`} { ${values.join(", ")} }`;
   }
   const union = Object.hasOwn(declared, "union");
-  const members = Object.entries(union ? (declared as { union: object }).union : declared);
+  const members = Object.entries((union ? (declared as { union: object }).union : declared) ?? {});
   const body = members.map(([name, type]) => `${name}: ${typeText(type as DeclaredType)}`).join(", ");
   return `${union ? "union " : ""}{ ${body} }`;
 }

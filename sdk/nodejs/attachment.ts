@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { CgroupAttach } from "../../provider/protocol/hooks";
 import type { LinkStatus } from "../../provider/protocol/status";
+import { isObject, plainOrApply } from "./connection";
 import { Program } from "./program";
 import { type AttachmentRef, type EntrypointRef, splitRef } from "./references";
 import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
@@ -115,7 +116,7 @@ export class Attachment extends Resource {
   constructor(name: string, args: AttachmentArgs, options: pulumi.CustomResourceOptions = {}) {
     const { program, tcx, ...hooks } = args;
     const { connection, hosts, part } = splitRef(Program.isInstance(program) ? program.ref : program);
-    const lifted = tcx === undefined ? {} : { tcx: withAnchor(tcx) };
+    const lifted = tcx === undefined ? {} : { tcx: plainOrApply(tcx, withAnchor) };
     super("Attachment", name, { ...hooks, ...lifted, connection, hosts, program: part }, ["link"], options);
   }
 
@@ -146,7 +147,7 @@ export class Attachment extends Resource {
 /** Anchors that are Attachments become their references. */
 function withAnchor({ order, ...rest }: TcxArgs): Record<string, unknown> {
   if (order === undefined) return rest;
-  if (order === null || typeof order !== "object") return { ...rest, order };
+  if (!isObject(order)) return { ...rest, order };
   const lifted = Object.entries(order).map(([side, anchor]) => [
     side,
     Attachment.isInstance(anchor) ? anchor.ref : anchor,

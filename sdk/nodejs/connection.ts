@@ -60,11 +60,11 @@ export function protectCredentials(connection: pulumi.Input<ConnectionArgs>): pu
 export function exposeCredentials(connection: pulumi.Input<ConnectionArgs>): pulumi.Input<ConnectionArgs> {
   const expose = (endpoint: EndpointArgs) =>
     withEachCredential(endpoint, (value) => pulumi.unsecret(pulumi.output(value)));
-  if (isLater(connection)) return connection;
+  if (isLater(connection) || !isObject(connection)) return connection;
   const { proxy } = connection;
   return {
     ...expose(connection),
-    ...(proxy === undefined || isLater(proxy) ? {} : { proxy: expose(proxy) }),
+    ...(isLater(proxy) || !isObject(proxy) ? {} : { proxy: expose(proxy) }),
   };
 }
 
@@ -84,13 +84,31 @@ function isLater<T>(value: pulumi.Input<T>): value is pulumi.OutputInstance<T> |
   return pulumi.Output.isInstance(value) || value instanceof Promise;
 }
 
-/** Keeps what is known readable: only an Output or a promise becomes an Output. */
+/**
+ * Keeps what is known readable: only an Output or a promise becomes an Output. What is no object goes on as it is, for
+ * check to say what should stand there.
+ */
 export function plainOrApply<T extends object, R = T>(
   value: pulumi.Input<T>,
   change: (value: T) => R,
 ): pulumi.Input<R> {
-  if (!isLater(value)) return change(value as T);
-  return pulumi.output(value).apply((inner) => change(inner as T)) as pulumi.Output<R>;
+  const changed = (inner: unknown) => (isObject(inner) ? change(inner as T) : (inner as R));
+  if (!isLater(value)) return changed(value);
+  return pulumi.output(value).apply(changed) as pulumi.Output<R>;
+}
+
+/** As `plainOrApply`, for each item of a list. */
+export function eachPlainOrApply<T extends object, R = T>(
+  list: pulumi.Input<pulumi.Input<T>[]>,
+  change: (item: T) => R,
+): pulumi.Input<pulumi.Input<R>[]> {
+  const changed = (items: pulumi.Input<T>[]) =>
+    (Array.isArray(items) ? items.map((item) => plainOrApply(item, change)) : items) as pulumi.Input<R>[];
+  return plainOrApply(list as pulumi.Input<pulumi.Input<T>[]>, changed);
+}
+
+export function isObject(value: unknown): value is object {
+  return value !== null && typeof value === "object";
 }
 
 /** `ebpf:connection` of the stack's configuration. */

@@ -1,6 +1,12 @@
 /** fleet(): many hosts in place of one connection, and how a change is rolled out over them. */
 import type * as pulumi from "@pulumi/pulumi";
-import { type ConnectionArgs, plainOrApply, protectCredentials } from "./connection";
+import {
+  type ConnectionArgs,
+  eachPlainOrApply,
+  isObject,
+  plainOrApply,
+  protectCredentials,
+} from "./connection";
 
 /** One host of a fleet, with labels to select it by. */
 export interface FleetHostArgs {
@@ -108,14 +114,14 @@ export interface Fleet extends Omit<FleetArgs, "hosts" | "rollout"> {
  */
 export function fleet(args: FleetArgs | FleetArgs["hosts"]): Fleet {
   const whole = isFleetArgs(args) ? args : { hosts: args };
-  const hosts = plainOrApply(whole.hosts, (list) => list.map((host) => plainOrApply(host, asFleetHost)));
+  const hosts = eachPlainOrApply(whole.hosts, asFleetHost);
   const { rollout } = whole;
   if (rollout === undefined) return protectFleet({ ...whole, hosts } as Fleet) as Fleet;
   return protectFleet({ ...whole, hosts, rollout: plainOrApply(rollout, asRollout) } as Fleet) as Fleet;
 }
 
 function isFleetArgs(args: FleetArgs | FleetArgs["hosts"]): args is FleetArgs {
-  return !Array.isArray(args) && "hosts" in args && typeof args.hosts === "object";
+  return isObject(args) && !Array.isArray(args) && "hosts" in args && typeof args.hosts === "object";
 }
 
 function asFleetHost(host: FleetHostArgs | ConnectionArgs): FleetHostArgs {
@@ -128,16 +134,19 @@ function asRollout({ health, ...rest }: RolloutArgs): object {
 }
 
 /** Makes secrets of the credentials of all connections; what else it holds stays readable in a preview. */
-export function protectFleet(hosts: pulumi.Input<Fleet>): pulumi.Input<Fleet> {
-  return plainOrApply(hosts, (whole) => ({
-    ...whole,
-    hosts: plainOrApply(whole.hosts, (list) =>
-      list.map((host) =>
-        plainOrApply(host, (one) => ({ ...one, connection: protectCredentials(one.connection) })),
-      ),
-    ),
-    ...(whole.connection === undefined
-      ? {}
-      : { connection: protectCredentials(whole.connection as pulumi.Input<ConnectionArgs>) }),
-  }));
+export function protectFleet(fleet: pulumi.Input<Fleet>): pulumi.Input<Fleet> {
+  return plainOrApply(fleet, (whole) =>
+    Array.isArray(whole)
+      ? whole
+      : {
+          ...whole,
+          hosts: eachPlainOrApply(whole.hosts, (one) => ({
+            ...one,
+            connection: protectCredentials(one.connection),
+          })),
+          ...(whole.connection === undefined
+            ? {}
+            : { connection: protectCredentials(whole.connection as pulumi.Input<ConnectionArgs>) }),
+        },
+  );
 }

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Format } from "../../provider/btf/layout";
+import { isObject } from "./connection";
 import { Map as EbpfMap } from "./map";
 import { type MapRef, splitRef } from "./references";
 import { Program } from "./program";
@@ -101,19 +102,20 @@ function withSecrecy(entries: NonNullable<MapEntriesArgs["entries"]>): Record<st
   // a list is lifted row by row, so that one unknown value leaves the others known
   const rows = Array.isArray(entries)
     ? entries.map(lifted)
-    : pulumi.output(entries).apply((known) => known.map(lifted));
+    : pulumi.output(entries).apply((known) => (Array.isArray(known) ? known.map(lifted) : known));
   return { entries: rows, ...(isPlain(rows) ? {} : { secret: pulumi.isSecret(pulumi.output(rows)) }) };
 }
 
 /** Whether nothing in it can be a secret. */
 function isPlain(value: unknown): boolean {
-  if (value === null || typeof value !== "object") return true;
+  if (!isObject(value)) return true;
   if (pulumi.Output.isInstance(value) || value instanceof Promise) return false;
   return Object.values(value).every(isPlain);
 }
 
 /** A resource as a value becomes its reference. */
 function lifted(row: pulumi.Input<MapEntry>): pulumi.Input<MapEntry> {
+  if (!isObject(row)) return row; // check says what should stand there
   const { value } = row as Partial<MapEntry>;
   if (EbpfMap.isInstance(value)) return { ...(row as MapEntry), value: splitRef(value.ref).part };
   if (Program.isInstance(value)) return { ...(row as MapEntry), value: splitRef(value.ref).part };

@@ -3,7 +3,7 @@ import type { DeclaredType } from "../../provider/btf/declared";
 import { typeText } from "../../provider/btf/type-text";
 import type { LoadedMap } from "../../provider/resources/loaded-map";
 import type { CheckedShape, MapFlag, MapType } from "../../provider/resources/map-shape";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type ConnectionArgs, isObject, plainOrApply, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { makeRef, type MapRef } from "./references";
 import { type CommonArgs, type LookupArgs, Resource } from "./resource";
@@ -85,7 +85,10 @@ export class Map extends Resource {
 
   constructor(name: string, args: MapArgs, options: pulumi.CustomResourceOptions = {}) {
     const { connection, hosts, inner, ...rest } = args;
-    const shape = { ...withTypeTexts(rest), ...(inner === undefined ? {} : { inner: withTypeTexts(inner) }) };
+    const shape = {
+      ...withTypeTexts(rest),
+      ...(inner === undefined ? {} : { inner: plainOrApply(inner, withTypeTexts) }),
+    };
     const inputs = {
       ...shape,
       connection: connection && protectCredentials(connection),
@@ -131,8 +134,7 @@ function withTypeTexts<T extends { key?: DeclaredType; value?: DeclaredType }>(s
   const texts: { key?: DeclaredType; value?: DeclaredType } = {};
   for (const part of ["key", "value"] as const) {
     const declared = shape[part];
-    if (declared !== undefined)
-      texts[part] = declared !== null && typeof declared === "object" ? typeText(declared) : declared;
+    if (declared !== undefined) texts[part] = isObject(declared) ? typeText(declared) : declared;
   }
   return { ...shape, ...texts };
 }

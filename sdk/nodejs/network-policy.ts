@@ -4,7 +4,7 @@ import type { PolicyStatus } from "../../provider/protocol/policy";
 import type { PolicyContent } from "../../provider/resources/network-policy";
 import type { ProtocolName } from "../../provider/network-policy/protocols";
 import { AddressSet } from "./address-set";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type ConnectionArgs, isObject, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
 
@@ -200,7 +200,7 @@ export class NetworkPolicy extends Resource {
 /** Each AddressSet becomes its reference, wherever it stands. */
 function lifted(value: unknown): unknown {
   if (AddressSet.isInstance(value)) return value.ref;
-  if (value === null || typeof value !== "object") return value;
+  if (!isObject(value)) return value;
   if (pulumi.Output.isInstance(value)) return value.apply(lifted);
   if (value instanceof Promise) return value.then(lifted);
   if (Array.isArray(value)) return value.map(lifted);

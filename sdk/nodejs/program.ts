@@ -3,7 +3,7 @@ import type { CheckedObject } from "../../provider/resources/object-info";
 import { available } from "../../provider/resources/closest";
 import type { ProgramStatus } from "../../provider/protocol/status";
 import type { LoadedMap } from "../../provider/resources/loaded-map";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type ConnectionArgs, plainOrApply, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
 import { programError } from "./mode";
@@ -87,7 +87,7 @@ export class Program extends Resource {
 
   constructor(name: string, args: ProgramArgs, options: pulumi.CustomResourceOptions = {}) {
     const { connection, hosts, maps, ...rest } = args;
-    const shared = maps === undefined ? {} : { maps: mapParts(maps) };
+    const shared = maps === undefined ? {} : { maps: plainOrApply(maps, mapParts) };
     super(
       "Program",
       name,

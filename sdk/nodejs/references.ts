@@ -4,7 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { ShortLayout } from "../../provider/resources/short-layout";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type ConnectionArgs, isObject, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 
 /** An entrypoint of a Program: what `program:` takes. */
@@ -114,15 +114,20 @@ export function splitRef<T extends Located>(
   if (ref === undefined) return {}; // check says that it is needed; `get` has none
   const whole = (pulumi.Output.isInstance(ref) ? ref : pulumi.output(ref)) as pulumi.Output<T>;
   const way = ways.get(ref);
-  const connection = () => whole.apply((value) => value.connection && protectCredentials(value.connection));
-  const hosts = () => whole.apply((value) => value.hosts && protectFleet(value.hosts as Fleet));
+  // what is no reference goes on as it is: check says what should stand there
+  const connection = () => whole.apply((value) => value?.connection && protectCredentials(value.connection));
+  const hosts = () => whole.apply((value) => value?.hosts && protectFleet(value.hosts as Fleet));
   return {
     ...(way === "hosts" ? {} : { connection: connection() as pulumi.Output<pulumi.Unwrap<ConnectionArgs>> }),
     ...(way === "connection" ? {} : { hosts: hosts() as unknown as pulumi.Output<pulumi.Unwrap<Fleet>> }),
-    part: pulumi
-      .unsecret(whole)
-      .apply(({ connection: _connection, hosts: _hosts, ...part }) => part) as unknown as pulumi.Output<
+    part: pulumi.unsecret(whole).apply(withoutWay) as unknown as pulumi.Output<
       Omit<T, "connection" | "hosts">
     >,
   };
+}
+
+function withoutWay(ref: unknown): unknown {
+  if (!isObject(ref) || Array.isArray(ref)) return ref;
+  const { connection: _connection, hosts: _hosts, ...part } = ref as Located;
+  return part;
 }
