@@ -90,12 +90,13 @@ async function bundled(entry, { target, external = [], plugins = [] }) {
   return outputFiles[0].contents;
 }
 
+/** Of these functions alone are used, and few sessions call them: they are required at the first call. */
+const late = ["node:child_process", "node:timers/promises"];
+
 /**
  * Node's own modules, each required once: esbuild alone would copy every property of one for each file that imports its
- * default, a fifth of what the agent's start takes beside Node's own. Of `late` ones functions alone are used, and few
- * sessions call them: they are required at the first call.
+ * default, a fifth of what the agent's start takes beside Node's own.
  */
-const late = ["node:child_process", "node:timers/promises"];
 const builtins = {
   name: "builtins",
   setup({ onResolve, onLoad }) {

@@ -104,7 +104,7 @@ export function eachPlainOrApply<T extends object, R = T>(
 ): pulumi.Input<pulumi.Input<R>[]> {
   const changed = (items: pulumi.Input<T>[]) =>
     (Array.isArray(items) ? items.map((item) => plainOrApply(item, change)) : items) as pulumi.Input<R>[];
-  return plainOrApply(list as pulumi.Input<pulumi.Input<T>[]>, changed);
+  return plainOrApply(list, changed);
 }
 
 export function isObject(value: unknown): value is object {

@@ -1,45 +1,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
-import { fromEngine } from "../../../provider/adapters/wire";
 import { functions } from "../../../provider/functions";
-import { createLifecycle, readSettings } from "../../../provider/lifecycle";
-import { definitions } from "../../../provider/resources";
-import { openSources } from "../../../provider/sources";
 import * as ebpf from "../../../sdk/nodejs";
 import { protectCredentials } from "../../../sdk/nodejs/connection";
 import { Workshop } from "../btf/compile";
-
-type Inputs = Record<string, unknown>;
-
-/** As a preview does: the outputs of a resource are its checked inputs. */
-class Preview implements pulumi.runtime.Mocks {
-  readonly registered: { type: string; name: string; inputs: Inputs }[] = [];
-  readonly failures: string[] = [];
-  private readonly lifecycle = createLifecycle({
-    definitions,
-    openSession: () => assert.fail("a preview offline dials nobody"),
-    openSources,
-    settings: readSettings((key) => (key === "ebpf:preview" ? "offline" : undefined), {}),
-    report: () => undefined,
-  });
-
-  async newResource({ type, name, inputs }: pulumi.runtime.MockResourceArgs) {
-    this.registered.push({ type, name, inputs });
-    const kind = type.replace(/^.*:/, "");
-    const checked = await this.lifecycle.check(kind, undefined, fromEngine(inputs));
-    this.failures.push(...checked.failures.map(({ property, reason }) => `${property}: ${reason}`));
-    return { id: name, state: checked.inputs };
-  }
-
-  call(): never {
-    throw new Error("the SDK calls no function");
-  }
-
-  inputsOf(name: string): Inputs {
-    return fromEngine(this.registered.find((resource) => resource.name === name)!.inputs);
-  }
-}
+import { type Inputs, Preview } from "./preview";
 
 function valueOf<T>(output: pulumi.Output<T>): Promise<T> {
   return new Promise((resolve) => output.apply(resolve));
