@@ -68,12 +68,25 @@ function phaseOf(part) {
   return part.split("/", 1)[0];
 }
 
-/** A pending test counts as failed; so does a part that ends without a summary, or without a single test. */
+/** What a killed run could not remove itself. */
+function sweepDeadRuns() {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^ebpf-test-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(tmpdir(), name), { recursive: true });
+  }
+}
+
+/**
+ * A pending test counts as failed; so does a part that ends without a summary, or without a single test. All temporary
+ * files are in a directory of the part's own, so that what is left in there is its own, too.
+ */
 async function runPart(part, { all, grep }) {
-  const directory = mkdtempSync(join(tmpdir(), "ebpf-test-summary-"));
+  sweepDeadRuns();
+  const directory = mkdtempSync(join(tmpdir(), `ebpf-test-${process.pid}-`));
   try {
     const summary = join(directory, "summary.json");
     const status = await mocha(part, grep, phases[phaseOf(part)].minutes[all ? 1 : 0], {
+      TMPDIR: directory,
       PULUMI_EBPF_TEST_SUMMARY: summary,
       ...(all ? { EBPF_TEST_ALL: "1" } : {}),
     });

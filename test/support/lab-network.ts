@@ -150,14 +150,18 @@ export class LabNetwork {
     return [`link add ${port} netns ${this.switchboard} type veth ${peer}`];
   }
 
-  /** Without GRO a veth does not receive what XDP on its peer sends; without the entry a silent host is flooded. */
+  /**
+   * Without GRO a veth does not receive what XDP on its peer sends; without the entry a silent host is flooded; without a
+   * queue what a busy receiver has no room for is dropped (veth_xmit stops a queue since Linux 6.16, where there is one).
+   */
   private async settle(ports: string[]): Promise<void> {
     const entries = ports.map((port) =>
       port === "client"
         ? `${mac("client", 0)} dev client`
         : `${mac("data", Number(port.slice(1)))} dev ${port}`,
     );
-    const script = `for port; do ethtool -K $port gro on; done; bridge -batch -`;
+    const queue = "tc qdisc replace dev $port root pfifo limit 10000";
+    const script = `for port; do ethtool -K $port gro on; ${queue}; done; bridge -batch -`;
     await run(["ip", "netns", "exec", this.switchboard, "sh", "-ec", script, "sh", ...ports], {
       input: entries.map((entry) => `fdb replace ${entry} master static\n`).join(""),
     });

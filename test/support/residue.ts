@@ -68,7 +68,8 @@ async function inventory(): Promise<Set<string>> {
       .split("\n")
       .map((line) => line.split(" ")[1] ?? "")
       .filter((point) => point !== namespaceDirectory),
-    "temporary directory": directories(tmpdir(), /^pulumi-ebpf-/),
+    // but the one that keeps verifiers' logs for users, which is named by their number
+    "temporary directory": directories(tmpdir(), /^pulumi-ebpf-(?!\d+$)/),
     "BPF program": await names(["bpftool", "-j", "prog", "list"], (row) => `${row["id"]} ${row["name"]}`),
     "BPF map": await names(["bpftool", "-j", "map", "list"], (row) => `${row["id"]} ${row["name"]}`),
     "BPF link": await names(["bpftool", "-j", "link", "list"], (row) => `${row["id"]} ${row["type"]}`),
@@ -126,10 +127,6 @@ async function assertClean(): Promise<void> {
 async function sweepDeadRuns(): Promise<void> {
   for (const name of directories("/run", /^pulumi-ebpf-test\.\d+$/)) {
     if (!isAlive(Number(name.split(".")[1]))) rmSync(join("/run", name));
-  }
-  for (const name of directories(tmpdir(), new RegExp(`^pulumi-ebpf-${prefix}`))) {
-    if (!isAlive(labOwner(name.slice("pulumi-ebpf-".length))))
-      rmSync(join(tmpdir(), name), { recursive: true });
   }
   const namespaces = await names(["ip", "-j", "netns", "list"], (row) => row["name"]);
   for (const name of namespaces.filter((line) => line.startsWith(prefix) && !isAlive(labOwner(line)))) {

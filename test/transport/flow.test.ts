@@ -48,7 +48,7 @@ describe("flow", function () {
       const [bastion, behind] = [suite.host, suite.lab.host(1)];
       const config = join(suite.directory, "config");
       const keys = join(suite.directory, "known_hosts");
-      const socket = join(suite.directory, "%C");
+      const socket = join(suite.directory, "%h"); // short: a socket has 107 characters
       writeFileSync(
         keys,
         [bastion, behind].map(({ connection: { host, hostKey } }) => `${host} ${hostKey}\n`).join(""),
