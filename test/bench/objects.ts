@@ -25,7 +25,7 @@ export async function inDirectory<T>(use: (directory: string) => Promise<T>): Pr
 
 /** Compiles native/<name>.bpf.c; answers the path of the object. */
 export async function compileObject(
-  name: "filter" | "rejected" | "network-policy/write" | "network-policy/lpm",
+  name: "filter" | "rejected" | "network-policy/write" | "network-policy/lpm" | "network-policy/frames",
   directory: string,
   as = basename(name),
   options: string[] = [],

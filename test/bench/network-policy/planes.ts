@@ -19,21 +19,37 @@ const TABLE = 65_536;
 const PACKETS = 100_000;
 
 export type Variant = "ships" | "lpm";
-/** What a packet meets; without connections, stateless passes and blocked is dropped at XDP, and stateless-tcx passes at tcx. */
-export type Path = "stateless" | "stateless-tcx" | "blocked" | "denied" | "tracked" | "new";
+/**
+ * What a packet meets. Without connections: stateless passes and blocked is dropped, at XDP, with `-socket` after a socket
+ * sent it; stateless-tcx passes at tcx.
+ */
+export type Path =
+  | "stateless"
+  | "stateless-socket"
+  | "stateless-tcx"
+  | "blocked"
+  | "blocked-socket"
+  | "denied"
+  | "tracked"
+  | "new";
 
 export function isStateless(path: Path): boolean {
   return path === "stateless-tcx" || isXdp(path);
 }
 
 export function isXdp(path: Path): boolean {
+  return comesAsFrame(path) || path === "stateless-socket" || path === "blocked-socket";
+}
+
+/** Whether XDP gets it in a page of its own, as from a network card. */
+export function comesAsFrame(path: Path): boolean {
   return path === "stateless" || path === "blocked";
 }
 
 /** What a policy says that gives a packet this path. */
 export function shapeFor(path: Path): Required<Pick<Shape, "action" | "established">> {
   return {
-    action: path === "denied" || path === "blocked" ? "deny" : "allow",
+    action: path === "denied" || path.startsWith("blocked") ? "deny" : "allow",
     established: isStateless(path) ? "ignore" : "recheck",
   };
 }

@@ -1,7 +1,7 @@
 /**
  * Two network namespaces and a veth pair between them: `veth0` sends, `veth1` judges and takes.
  *
- * Owns: namespaces, addresses, processes in them, time of real packets. Does not own: the packets (traffic.c).
+ * Owns: namespaces, addresses, processes in them, time of real packets. Does not own: the packets (frame.h).
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,20 +14,27 @@ import {
 import { run } from "../../support/command.js";
 import { type DataPlane } from "../../support/data-plane.js";
 import { ownPrefix } from "../../support/lab-network.js";
-import { isXdp, type Path } from "./planes.js";
+import { compileObject, compileProgram } from "../objects.js";
+import { comesAsFrame, isXdp, type Path } from "./planes.js";
 import { type Workload, WORKLOADS } from "./workloads.js";
 
 const MILLISECONDS = 200;
 const FLOWS = 16_384;
-/** By their number in traffic.c. */
-const MODES: Record<Path, number> = {
-  stateless: 0,
-  "stateless-tcx": 0,
-  blocked: 0,
-  denied: 0,
-  tracked: 1,
-  new: 2,
-};
+/** By their number in frame.h; 0: random. */
+const MODES: Partial<Record<Path, number>> = { tracked: 1, new: 2 };
+
+/** Paths of traffic.c and of frames.bpf.c, compiled. */
+export interface Sender {
+  program: string;
+  frames: string;
+}
+
+export async function compileSender(directory: string): Promise<Sender> {
+  return {
+    program: await compileProgram("network-policy/traffic", directory),
+    frames: await compileObject("network-policy/frames", directory),
+  };
+}
 
 let serial = 0;
 
@@ -37,14 +44,16 @@ export class Wire {
   private sink: ChildProcess | undefined;
   private readonly links: LinkHandle[] = [];
 
-  /** @param traffic path of the program. */
-  private constructor(private readonly traffic: string) {
+  private constructor(
+    private readonly sender: Sender,
+    private readonly path: Path,
+  ) {
     const id = `${ownPrefix}w${serial++}`;
     [this.far, this.near] = [`${id}-far`, `${id}-near`];
   }
 
-  static async create(traffic: string): Promise<Wire> {
-    const wire = new Wire(traffic);
+  static async create(sender: Sender, path: Path): Promise<Wire> {
+    const wire = new Wire(sender, path);
     try {
       await wire.setUp();
     } catch (error) {
@@ -56,7 +65,12 @@ export class Wire {
 
   private async setUp(): Promise<void> {
     const { far, near } = this;
-    for (const name of [far, near]) await run(["ip", "netns", "add", name]);
+    for (const name of [far, near]) {
+      await run(["ip", "netns", "add", name]);
+      // packets of the kernel's own, such as router solicitations, may bring the receiver's work to another core
+      for (const which of ["all", "default"])
+        await run(["ip", "netns", "exec", name, "sysctl", "-qw", `net.ipv6.conf.${which}.disable_ipv6=1`]);
+    }
     const commands = [
       `link add veth0 address 02:00:00:00:00:02 type veth peer name veth1 address 02:00:00:00:00:01 netns ${near}`,
       "link set veth0 up",
@@ -75,7 +89,9 @@ export class Wire {
     await run(["ip", "-n", near, "link", "set", "veth1", "arp", "off"]);
     for (const name of ["all", "default", "veth1"])
       await this.inNear(["sysctl", "-qw", `net.ipv4.conf.${name}.rp_filter=0`]);
-    this.sink = spawn("ip", ["netns", "exec", near, this.traffic, "sink"], {
+    // without GRO, veth takes frames only where an XDP program is attached
+    if (comesAsFrame(this.path)) await this.inNear(["ethtool", "-K", "veth1", "gro", "on"]);
+    this.sink = spawn("ip", ["netns", "exec", near, this.sender.program, "sink"], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     await once(this.sink.stdout!, "data");
@@ -85,8 +101,8 @@ export class Wire {
     return run(["ip", "netns", "exec", this.near, ...command], { input, timeoutSeconds: 300 });
   }
 
-  attach(plane: DataPlane, path: Path): void {
-    if (isXdp(path)) return this.attachXdp(plane.program("judge_xdp"));
+  attach(plane: DataPlane): void {
+    if (isXdp(this.path)) return this.attachXdp(plane.program("judge_xdp"));
     this.inNearNetwork((ifindex) => {
       for (const direction of ["ingress", "egress"] as const)
         this.links.push(
@@ -112,23 +128,17 @@ export class Wire {
   /** The flows that `tracked` packets belong to. */
   async open({ name, count }: Workload): Promise<void> {
     const numbers = [WORKLOADS.indexOf(name), count, FLOWS].map(String);
-    await run(["ip", "netns", "exec", this.far, this.traffic, "open", "veth0", ...numbers]);
-    await this.inNear([this.traffic, "answer", ...numbers]);
+    await run(["ip", "netns", "exec", this.far, this.sender.program, "open", "veth0", ...numbers]);
+    await this.inNear([this.sender.program, "answer", ...numbers]);
   }
 
   /** Nanoseconds a packet, those of sending it and of the network stack included. */
-  async time({ name, count }: Workload, path: Path): Promise<number> {
-    const numbers = [WORKLOADS.indexOf(name), count, MODES[path], FLOWS, MILLISECONDS].map(String);
-    const { stdout } = await run([
-      "ip",
-      "netns",
-      "exec",
-      this.far,
-      this.traffic,
-      "send",
-      "veth0",
-      ...numbers,
-    ]);
+  async time({ name, count }: Workload): Promise<number> {
+    const mode = MODES[this.path] ?? 0;
+    const numbers = [WORKLOADS.indexOf(name), count, mode, FLOWS, MILLISECONDS].map(String);
+    const frames = comesAsFrame(this.path) ? [this.sender.frames] : [];
+    const command = [this.sender.program, "send", "veth0", ...numbers, ...frames];
+    const { stdout } = await run(["ip", "netns", "exec", this.far, ...command]);
     return Number(stdout);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Rows xdp-filter-<addresses>, by test-runs, and wire-xdp-filter-<addresses>, by real packets: xdp-filter's own job, packets
- * from a deny list of IPv4 addresses, by its object that passes what is not listed.
+ * Rows xdp-filter-<addresses>, by test-runs, and wire-xdp-filter-<addresses>, by frames that XDP sends over a veth pair:
+ * xdp-filter's own job, packets from a deny list of IPv4 addresses, by its object that passes what is not listed.
  *
  * libxdp's dispatcher needs freplace, which not every machine grants, so the object is loaded as it is: xdp-filter without
  * the dispatcher's cost. Ours says `established: "ignore"`, since xdp-filter knows no connections.
@@ -10,9 +10,9 @@ import { join } from "node:path";
 import { BpfObject, type ProgramHandle } from "../../../provider/bpf/index.js";
 import { compileObjects, generationOf, Plane, shapeFor } from "../network-policy/planes.js";
 import { PacketWriter } from "../network-policy/test-run.js";
-import { Wire } from "../network-policy/wire.js";
+import { compileSender, type Sender, Wire } from "../network-policy/wire.js";
 import { networkOf, type Workload } from "../network-policy/workloads.js";
-import { compileProgram, inDirectory } from "../objects.js";
+import { inDirectory } from "../objects.js";
 import { type Bench, inTurn, ratioAtMost, type RowGroup } from "../row.js";
 
 const SIZES = [1000, 10_000, 100_000];
@@ -29,7 +29,7 @@ export const policyFilter: RowGroup = {
   run: (wanted, bench) =>
     inDirectory(async (directory) => {
       const objects = await compileObjects(directory);
-      const traffic = await compileProgram("network-policy/traffic", directory);
+      const sender = await compileSender(directory);
       const filter = findFilter();
       for (const count of SIZES) {
         const [run, wire] = KINDS.map((kind) => nameOf(kind, count));
@@ -59,12 +59,12 @@ export const policyFilter: RowGroup = {
         }
         if (wanted.has(wire!)) {
           const values = await onWires(
-            traffic,
+            sender,
             workload,
             [ours.data.program("judge_xdp"), rival.program],
             bench,
           );
-          const compares = `a packet ${from} over a veth pair, sent and received, against xdpfilt_alw_ip.o`;
+          const compares = `a frame by XDP ${from} over a veth pair, sent and received, against xdpfilt_alw_ip.o`;
           bench.report({ name: wire!, ...values, ...common, compares });
         }
       }
@@ -72,7 +72,7 @@ export const policyFilter: RowGroup = {
 };
 
 async function onWires(
-  traffic: string,
+  sender: Sender,
   workload: Workload,
   programs: [ProgramHandle, ProgramHandle],
   bench: Bench,
@@ -80,15 +80,15 @@ async function onWires(
   const wires: Wire[] = [];
   try {
     for (const program of programs) {
-      const wire = await Wire.create(traffic);
+      const wire = await Wire.create(sender, "blocked");
       wires.push(wire);
       wire.attachXdp(program);
     }
     const [ours, rival] = wires as [Wire, Wire];
     return await inTurn(
       bench.repeat,
-      () => ours.time(workload, "blocked"),
-      () => rival.time(workload, "blocked"),
+      () => ours.time(workload),
+      () => rival.time(workload),
     );
   } finally {
     for (const wire of wires) await wire.destroy();

@@ -3,10 +3,12 @@
  * Packets of a workload as UDP over a wire, from one core and one after the other: the kernel receives each on the
  * same core, whose time is that of both ends.
  *
- *   traffic send INTERFACE WORKLOAD RULES MODE FLOWS MILLISECONDS    prints nanoseconds a packet
- *   traffic open INTERFACE WORKLOAD RULES FLOWS                      the first packet of each flow
- *   traffic answer WORKLOAD RULES FLOWS                              the answer to each, by the IP stack
- *   traffic sink                                                     takes what arrives, until stdin closes
+ *   traffic send INTERFACE WORKLOAD RULES MODE FLOWS MILLISECONDS [OBJECT]    prints nanoseconds a packet
+ *   traffic open INTERFACE WORKLOAD RULES FLOWS                               the first packet of each flow
+ *   traffic answer WORKLOAD RULES FLOWS                                       the answer to each, by the IP stack
+ *   traffic sink                                                              takes what arrives, until stdin closes
+ *
+ * A socket sends, or with OBJECT, which is frames.bpf.c, XDP does.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -15,8 +17,6 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,80 +25,19 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include "workload.h"
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "frame.h"
 
 #define BATCH 64
 #define SLICES 20
-/* of 198.18.0.0/15, for tests like this */
-#define NEAR 0xc6120001U
-
-struct frame {
-	struct ether_header eth;
-	struct iphdr ip;
-	struct udphdr udp;
-	char payload[18];
-} __attribute__((packed));
-
-enum mode { RANDOM, FLOWS, FRESH };
-
-static uint32_t seed = 0x2545f491, count;
+/* packets of the shortest slice */
+#define LEAST (8 * BATCH)
 
 static void die(const char *what)
 {
 	perror(what);
 	exit(1);
-}
-
-static uint32_t next(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed;
-}
-
-static uint16_t checksum(const void *data, int words)
-{
-	const uint16_t *at = data;
-	uint32_t sum = 0;
-
-	while (words--)
-		sum += *at++;
-	sum = (sum >> 16) + (sum & 0xffff);
-	return ~(sum + (sum >> 16));
-}
-
-static void write_ip(struct frame *frame, uint32_t from, uint32_t to, uint16_t source, uint16_t destination)
-{
-	frame->ip = (struct iphdr){ .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP };
-	frame->ip.tot_len = htons(sizeof(*frame) - sizeof(frame->eth));
-	frame->ip.saddr = htonl(from);
-	frame->ip.daddr = htonl(to);
-	frame->ip.check = checksum(&frame->ip, 10);
-	frame->udp = (struct udphdr){ .source = htons(source), .dest = htons(destination) };
-	frame->udp.len = htons(sizeof(frame->udp) + sizeof(frame->payload));
-}
-
-static void write_frame(struct frame *frame, uint32_t workload, uint32_t rules, enum mode mode, uint32_t flows)
-{
-	uint32_t random = next(), low = next(), rule = (uint64_t)random * rules >> 32, host, far;
-	uint16_t port = 40000;
-	uint32_t near = NEAR;
-
-	if (mode == FLOWS) {
-		low = (uint64_t)random * flows >> 32;
-		rule = low % rules;
-		port = 1024 + low;
-	} else if (mode == FRESH) {
-		port = count;
-		near += count++ >> 16;
-	}
-	host = (1ULL << (32 - prefix_of(workload, rule))) - 1;
-	far = (address_of(workload, rule) & ~host) | (low & host);
-	memcpy(frame->eth.ether_dhost, "\x02\0\0\0\0\x01", 6);
-	memcpy(frame->eth.ether_shost, "\x02\0\0\0\0\x02", 6);
-	frame->eth.ether_type = htons(ETHERTYPE_IP);
-	write_ip(frame, far, near, port, port_of(workload, rule));
 }
 
 /* the file that tells how long the thread ran that does a core's deferred work: what is received, when there is much */
@@ -136,19 +75,19 @@ static double spent_so_far(int deferred)
 	return t.tv_sec * 1e9 + t.tv_nsec + strtod(text, NULL);
 }
 
-static int wire(const char *interface)
+static int socket_on(uint32_t ifindex)
 {
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = if_nametoindex(interface) };
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = ifindex };
 	int fd = socket(AF_PACKET, SOCK_RAW, 0), one = 1;
 
 	if (fd < 0 || bind(fd, (void *)&to, sizeof(to)))
-		die(interface);
+		die("socket");
 	if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)))
 		die("PACKET_QDISC_BYPASS");
 	return fd;
 }
 
-static void send_all(int fd, struct mmsghdr *messages)
+static void send_batch(int fd, struct mmsghdr *messages)
 {
 	for (int done = 0, n; done < BATCH; done += n) {
 		n = sendmmsg(fd, messages + done, BATCH - done, 0);
@@ -162,60 +101,122 @@ static void send_all(int fd, struct mmsghdr *messages)
 	}
 }
 
-static int ascending(const void *a, const void *b)
-{
-	return *(const double *)a < *(const double *)b ? -1 : 1;
-}
-
-/* the median of short slices: interrupts and the like take some of them */
-static int send_for(int fd, uint32_t workload, uint32_t rules, enum mode mode, uint32_t flows, double duration)
+static void send_messages(int fd, const struct packets *packets, uint32_t number)
 {
 	static struct frame frames[BATCH];
 	struct mmsghdr messages[BATCH] = {};
 	struct iovec vectors[BATCH];
-	double slices[SLICES];
-	cpu_set_t core = {};
-	int deferred;
 
 	for (int i = 0; i < BATCH; i++) {
 		vectors[i] = (struct iovec){ &frames[i], sizeof(frames[i]) };
 		messages[i].msg_hdr.msg_iov = &vectors[i];
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
+	for (uint32_t sent = 0; sent < number; sent += BATCH) {
+		for (int i = 0; i < BATCH; i++)
+			write_frame(&frames[i], packets);
+		send_batch(fd, messages);
+	}
+}
+
+static int program_of(const char *path, const struct packets *packets)
+{
+	struct bpf_object *object = bpf_object__open(path);
+	struct bpf_map *constants = object ? bpf_object__find_map_by_name(object, ".rodata.packets") : NULL;
+
+	if (!constants || bpf_map__set_initial_value(constants, packets, sizeof(*packets)) || bpf_object__load(object))
+		die(path);
+	return bpf_program__fd(bpf_object__find_program_by_name(object, "send_frame"));
+}
+
+/* what a run begins with, half a millisecond for new pages and the like, all its frames share */
+static void send_frames(int program, const struct packets *packets, uint32_t number)
+{
+	struct frame frame;
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = &frame, .data_size_in = sizeof(frame), .repeat = number,
+		    .batch_size = BATCH, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
+
+	write_frame(&frame, packets);
+	if (bpf_prog_test_run_opts(program, &run))
+		die("BPF_PROG_TEST_RUN");
+}
+
+/* what the other end took of this interface's: a full queue drops a frame, and tells nobody */
+static uint64_t taken(const char *interface)
+{
+	char path[64], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/tx_packets", interface);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		die(path);
+	close(fd);
+	return strtoull(text, NULL, 10);
+}
+
+static int ascending(const void *a, const void *b)
+{
+	return *(const double *)a < *(const double *)b ? -1 : 1;
+}
+
+struct sender {
+	void (*send)(int fd, const struct packets *packets, uint32_t number);
+	int fd, deferred;
+	uint64_t sent;
+};
+
+static double time_slice(struct sender *sender, const struct packets *packets, uint32_t number)
+{
+	double start = spent_so_far(sender->deferred);
+
+	sender->send(sender->fd, packets, number);
+	sender->sent += number;
+	return spent_so_far(sender->deferred) - start;
+}
+
+/* the median of short slices: interrupts and the like take some of them */
+static int send_for(const char *interface, const struct packets *packets, double duration, const char *object)
+{
+	struct sender sender = { .send = object ? send_frames : send_messages };
+	uint64_t before = taken(interface);
+	uint32_t number = LEAST;
+	double slices[SLICES];
+	cpu_set_t core = {};
+
+	sender.fd = object ? program_of(object, packets) : socket_on(packets->ifindex);
 	/* the receiver's work is done on the core that sends */
 	CPU_SET(sched_getcpu(), &core);
 	if (sched_setaffinity(0, sizeof(core), &core))
 		die("sched_setaffinity");
-	deferred = deferred_work(sched_getcpu());
-	if (deferred < 0)
+	sender.deferred = deferred_work(sched_getcpu());
+	if (sender.deferred < 0)
 		die("ksoftirqd");
-	for (int slice = 0; slice < SLICES; slice++) {
-		double start = spent_so_far(deferred), spent = 0;
-		uint64_t sent = 0;
-
-		while (spent < duration / SLICES) {
-			for (int batch = 0; batch < 8; batch++, sent += BATCH) {
-				for (int i = 0; i < BATCH; i++)
-					write_frame(&frames[i], workload, rules, mode, flows);
-				send_all(fd, messages);
-			}
-			spent = spent_so_far(deferred) - start;
-		}
-		slices[slice] = spent / sent;
+	while (time_slice(&sender, packets, number) < duration / SLICES)
+		number *= 2;
+	for (int slice = 0; slice < SLICES; slice++)
+		slices[slice] = time_slice(&sender, packets, number) / number;
+	/* deferred work may last */
+	for (int wait = 0; wait < 100 && taken(interface) - before < sender.sent; wait++)
+		usleep(10000);
+	if (taken(interface) - before < sender.sent) {
+		fprintf(stderr, "%lu of %lu packets arrived\n", taken(interface) - before, sender.sent);
+		return 1;
 	}
 	qsort(slices, SLICES, sizeof(slices[0]), ascending);
 	printf("%.1f\n", slices[SLICES / 2]);
 	return 0;
 }
 
-static int open_flows(int fd, uint32_t workload, uint32_t rules, uint32_t flows)
+static int open_flows(int fd, const struct packets *packets)
 {
-	struct frame frame = {};
+	uint32_t rules = packets->rules, workload = packets->workload;
+	struct frame frame;
 
-	for (uint32_t flow = 0; flow < flows; flow++) {
+	for (uint32_t flow = 0; flow < packets->flows; flow++) {
 		uint32_t rule = flow % rules, host = (1ULL << (32 - prefix_of(workload, rule))) - 1;
 
-		write_frame(&frame, workload, rules, RANDOM, 0);
+		write_frame(&frame, packets);
 		write_ip(&frame, (address_of(workload, rule) & ~host) | (flow & host), NEAR, 1024 + flow,
 			 port_of(workload, rule));
 		if (send(fd, &frame, sizeof(frame), 0) < 0)
@@ -271,10 +272,16 @@ int main(int argc, char **argv)
 
 	for (int i = 2; i < argc && i < 8; i++)
 		number[i] = strtoul(argv[i], NULL, 10);
-	if (!strcmp(what, "send") && argc == 8)
-		return send_for(wire(argv[2]), number[3], number[4], number[5], number[6], number[7] * 1e6);
-	if (!strcmp(what, "open") && argc == 6)
-		return open_flows(wire(argv[2]), number[3], number[4], number[5]);
+	if (!strcmp(what, "send") && (argc == 8 || argc == 9)) {
+		struct packets packets = { number[3], number[4], number[5], number[6], if_nametoindex(argv[2]) };
+
+		return send_for(argv[2], &packets, number[7] * 1e6, argv[8]);
+	}
+	if (!strcmp(what, "open") && argc == 6) {
+		struct packets packets = { number[3], number[4], RANDOM, number[5], if_nametoindex(argv[2]) };
+
+		return open_flows(socket_on(packets.ifindex), &packets);
+	}
 	if (!strcmp(what, "answer") && argc == 5)
 		return answer(number[2], number[3], number[4]);
 	if (!strcmp(what, "sink"))
