@@ -21,7 +21,7 @@
  * A *value* names the deciding rule: 0 for none, else its slot + 1 with flags.
  */
 
-export const FORMAT = 5;
+export const FORMAT = 6;
 export const CELL_WORDS = 16;
 
 export const KIND_SHIFT = 28;
@@ -83,21 +83,30 @@ export const SET = {
   table6: 3,
   /** Row for every address. */
   everyone: 4,
-  /** First cell of the records of address classes, four words each. */
+  /** First cell of the records of address classes, two words each. */
   records: 5,
   /** Number of address classes. */
   classes: 6,
+  /** First cell of the rests of the records, two words each. */
+  rests: 7,
 } as const;
 
-export const RECORD_WORDS = 4;
+/** Of a record, and of its rest. */
+export const RECORD_WORDS = 2;
 /**
- * Words of a class record: two rows, one value for all services, and what `narrow` is about. 0: it is a row. The only
- * service, HAS_SERVICE added: `narrow` is the value for that; most rules have one port, and need no cell so. The only
- * protocol, shifted left by 16, HAS_PROTOCOL added: `narrow` is what lies below that in a row.
+ * Words of a class record: a row, and what it is about. 0: all services. The only service, HAS_SERVICE added: `narrow` is
+ * the value for that; most rules have one port, and need no cell so. The only protocol, shifted left by 16, HAS_PROTOCOL
+ * added: `narrow` is what lies below that in a row. HAS_REST is added to any of these where the class has a rest.
  */
-export const RECORD = { narrow: 0, wide: 1, only: 2, service: 3 } as const;
+export const RECORD = { narrow: 0, service: 1 } as const;
 export const HAS_SERVICE = 2 ** 31;
 export const HAS_PROTOCOL = 2 ** 30;
+export const HAS_REST = 2 ** 29;
+/**
+ * Words of a rest: another row, and one value for all services. Few classes have one: most have but `narrow`, which a
+ * value for all services is, too. So the records, one of which each packet reads, take half the room in a cache.
+ */
+export const REST = { wide: 0, only: 1 } as const;
 
 /** So many slots of one shard of counters lie together. Room for counters is a multiple of it. */
 export const SHARD_SLOTS = 256;

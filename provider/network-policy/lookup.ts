@@ -5,6 +5,7 @@ import {
   CELL_WORDS,
   DENY,
   FLAG,
+  HAS_REST,
   HAS_SERVICE,
   HEADER,
   kindOf,
@@ -22,6 +23,7 @@ import {
   RANGES,
   RECORD,
   RECORD_WORDS,
+  REST,
   SET,
   SHORTS,
   SHORTS_WORD,
@@ -195,9 +197,12 @@ export function lookupSet(words: Uint32Array, set: number, { address, protocol, 
       ? walkProtocol(words, root, protocol)
       : walk(words, root, { words: Uint32Array.of((protocol << 24) | (service << 8)), at: 0, size: 1 });
   const at = set * CELL_WORDS;
-  const record =
-    words[at + SET.records]! * CELL_WORDS + addressClass(words, set, addressKey(address)) * RECORD_WORDS;
-  const [narrow, one] = [words[record + RECORD.narrow]!, words[record + RECORD.service]!];
+  const place = addressClass(words, set, addressKey(address)) * RECORD_WORDS;
+  const record = words[at + SET.records]! * CELL_WORDS + place;
+  const [narrow, about] = [words[record + RECORD.narrow]!, words[record + RECORD.service]!];
+  const hasRest = (about & HAS_REST) !== 0;
+  const one = hasRest ? about - HAS_REST : about;
+  const rest = words[at + SET.rests]! * CELL_WORDS + place;
   const ofProtocol = () => {
     if (((one >>> 16) & 255) !== protocol) return 0;
     if (one >= HAS_SERVICE) {
@@ -210,8 +215,7 @@ export function lookupSet(words: Uint32Array, set: number, { address, protocol, 
   return [
     row(words[at + SET.everyone]!),
     one === 0 ? row(narrow) : ofProtocol(),
-    row(words[record + RECORD.wide]!),
-    words[record + RECORD.only]!,
+    ...(hasRest ? [row(words[rest + REST.wide]!), words[rest + REST.only]!] : []),
   ].reduce((a, b) => stronger(words, a, b));
 }
 

@@ -11,7 +11,7 @@
  */
 import { AddressTrie, type TrieRoot } from "./address-trie";
 import { type AddressSet } from "./address-sets";
-import { CELL_WORDS, HAS_SERVICE, RECORD, RECORD_WORDS, SET } from "./cells";
+import { CELL_WORDS, HAS_REST, HAS_SERVICE, RECORD, RECORD_WORDS, REST, SET } from "./cells";
 import type { CellSpace } from "./cell-space";
 import { AddressClasses } from "./classes";
 import { type ColumnReader, type ColumnWriter, grown } from "./columns";
@@ -50,6 +50,7 @@ export interface Update {
 
 export interface RuleSetScalars {
   everyone: number;
+  /** Cells of the records, and as many of their rests behind them. */
   records: { cell: number; capacity: number };
   roots: [TrieRoot, TrieRoot];
 }
@@ -235,6 +236,7 @@ export class RuleSet {
     });
     words(SET.everyone, everyone);
     words(SET.records, records.cell);
+    words(SET.rests, records.cell + records.capacity);
     words(SET.classes, classes);
   }
 
@@ -444,9 +446,9 @@ export class RuleSet {
     const needed = Math.ceil((this.classes.count * RECORD_WORDS) / CELL_WORDS);
     const all = needed > records.capacity;
     if (all) {
-      if (records.capacity > 0) space.releaseRegion(records.cell, records.capacity);
+      if (records.capacity > 0) space.releaseRegion(records.cell, 2 * records.capacity);
       records.capacity = needed + (needed >> 3);
-      records.cell = space.region(records.capacity);
+      records.cell = space.region(2 * records.capacity);
     }
     const isStale = new Uint8Array(this.classes.count);
     for (const number of stale) isStale[number] = 1;
@@ -459,10 +461,18 @@ export class RuleSet {
         (narrow >= 0 && layers.narrow.wasBuilt(narrow)) || (wide >= 0 && layers.wide.wasBuilt(wide));
       if (!all && !rebuilt && isStale[number] === 0) continue;
       const at = number * RECORD_WORDS;
-      space.setWord(records.cell, at + RECORD.narrow, narrow < 0 ? 0 : layers.narrow.roots[narrow]!);
-      space.setWord(records.cell, at + RECORD.service, narrow < 0 ? 0 : layers.narrow.services[narrow]!);
-      space.setWord(records.cell, at + RECORD.wide, wide < 0 ? 0 : layers.wide.roots[wide]!);
-      space.setWord(records.cell, at + RECORD.only, this.only[number]!);
+      const only = this.only[number]!;
+      const hasRest = wide >= 0 || (narrow >= 0 && only !== 0);
+      const service = narrow < 0 ? 0 : layers.narrow.services[narrow]!;
+      space.setWord(
+        records.cell,
+        at + RECORD.narrow,
+        narrow >= 0 ? layers.narrow.roots[narrow]! : hasRest ? 0 : only,
+      );
+      space.setWord(records.cell, at + RECORD.service, service + (hasRest ? HAS_REST : 0));
+      const rests = records.cell + records.capacity;
+      space.setWord(rests, at + REST.wide, wide < 0 ? 0 : layers.wide.roots[wide]!);
+      space.setWord(rests, at + REST.only, hasRest ? only : 0);
     }
   }
 }

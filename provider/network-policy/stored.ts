@@ -26,7 +26,7 @@ export interface Directory {
   live: number;
 }
 
-const FORMAT = 6;
+const FORMAT = 7;
 const PIECE = 65536;
 const MAGIC = Buffer.from("npunion2");
 /** Magic, length of the directory, its sha256. */

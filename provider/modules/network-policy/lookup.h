@@ -86,26 +86,29 @@ static __always_inline __u32 stronger(void *cells, __u32 labels, __u32 a, __u32 
 static __always_inline __u32 strongest_in_set(void *cells, __u32 set_cell, __u32 labels, struct question *question)
 {
 	struct cell *set = cell_at(cells, set_cell);
-	__u32 class, narrow, wide, service, value;
-	struct cell *record;
+	__u32 class, narrow, service, value, at;
+	struct cell *record, *rest;
 
 	if (!set)
 		return BROKEN;
 	class = address_class(cells, set, question);
 	if (class == BROKEN)
 		return BROKEN;
-	record = cell_at(cells, set->words[SET_RECORDS] + class / 4);
+	record = cell_at(cells, set->words[SET_RECORDS] + class / RECORDS);
 	if (!record)
 		return BROKEN;
-	class = class % 4 * 4;
-	narrow = record->words[class + RECORD_NARROW];
-	wide = record->words[class + RECORD_WIDE];
-	service = record->words[class + RECORD_SERVICE];
-	value = record->words[class + RECORD_ONLY];
-	narrow = service ? row_below(cells, service, narrow, question) : row(cells, narrow, question);
-	value = stronger(cells, labels, value, row(cells, set->words[SET_EVERYONE], question));
-	value = stronger(cells, labels, value, narrow);
-	return stronger(cells, labels, value, row(cells, wide, question));
+	at = class % RECORDS * 2;
+	narrow = record->words[at + RECORD_NARROW];
+	service = record->words[at + RECORD_SERVICE];
+	narrow = service & ~RECORD_HAS_REST ? row_below(cells, service, narrow, question) : row(cells, narrow, question);
+	value = stronger(cells, labels, row(cells, set->words[SET_EVERYONE], question), narrow);
+	if (!(service & RECORD_HAS_REST))
+		return value;
+	rest = cell_at(cells, set->words[SET_RESTS] + class / RECORDS);
+	if (!rest)
+		return BROKEN;
+	value = stronger(cells, labels, value, rest->words[at + REST_ONLY]);
+	return stronger(cells, labels, value, row(cells, rest->words[at + REST_WIDE], question));
 }
 
 #endif
