@@ -20,6 +20,8 @@ export interface Settings {
   policy_id?: number;
   link_header?: number;
   counter_shards?: number;
+  /** 0: no two CPUs count in one shard. */
+  shards_shared?: number;
   /** 1 (default): `judge` reads the verdict. */
   explain?: number;
   clock_coarse?: number;

@@ -1,4 +1,5 @@
 /** The derived Specs: one per plane, and one per namespace for the tables of connections that its planes share. */
+import { possibleCpus } from "../../bpf";
 import type { Hook } from "../../protocol/hooks";
 import {
   type LinkPart,
@@ -17,7 +18,7 @@ import { DERIVED_PREFIX, connectionsId, planeId } from "./derived";
 import { CONNECTION_MAPS } from "./loaded";
 import { globalValue, mapShape, policyProgram } from "./program";
 
-/** Fewer rules have a counter for each CPU, more share these many. */
+/** Fewer rules than MOST_PER_CPU have a counter for each CPU, more have these many: with no more CPUs it is one of each, too. */
 const SHARDS = 8;
 const MOST_PER_CPU = 4096;
 
@@ -105,6 +106,7 @@ export function planeSpec(host: Host, plane: PlanePart): PlaneSpec {
           globalValue("policy_id", policyId),
           globalValue("link_header", linkHeader ? 14 : 0),
           globalValue("counter_shards", sharded ? SHARDS : 0),
+          globalValue("shards_shared", possibleCpus() > SHARDS ? 1 : 0),
           globalValue("sample_rate", sampleRate),
           globalValue("untracked", untracked ? 1 : 0),
           globalValue("clock_coarse", host.kernelAtLeast(5, 11) ? 1 : 0),

@@ -27,6 +27,10 @@ static __always_inline void count_rule(__u32 value, __u64 bytes)
 	shard = bpf_get_smp_processor_id() % counter_shards;
 	slot = (slot / SHARD_SLOTS * counter_shards + shard) * SHARD_SLOTS + slot % SHARD_SLOTS;
 	counter = bpf_map_lookup_elem(&rule_shards, &slot);
+	if (!shards_shared) {
+		add(counter, bytes);
+		return;
+	}
 	if (!counter)
 		return;
 	__sync_fetch_and_add(&counter->packets, 1);

@@ -15,6 +15,8 @@ const volatile __u32 policy_id = 1;
 const volatile __u8 link_header = ETH_HLEN;
 /* more than 0: rule_shards counts in place of rule_counters */
 const volatile __u32 counter_shards = 0;
+/* 0: a shard is one CPU's alone, since there are no more CPUs than shards */
+const volatile __u8 shards_shared = 1;
 /* one in so many judged packets is an event; 0: none */
 const volatile __u32 sample_rate = 0;
 /* the verdict goes to `explained`, too: for test-runs */

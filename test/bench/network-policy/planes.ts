@@ -3,6 +3,7 @@
  *
  * Owns: set-up of both, flows in their tables. Does not own: rules (workloads.ts), time (test-run.ts).
  */
+import { possibleCpus } from "../../../provider/bpf/index.js";
 import { SHARD_SLOTS } from "../../../provider/network-policy/cells.js";
 import { compile, type Generation } from "../../support/compiled-union.js";
 import { DataPlane, type Load, type Settings } from "../../support/data-plane.js";
@@ -13,6 +14,7 @@ import { policiesOf, type Shape, type Workload } from "./workloads.js";
 
 /** As the agent has it: counters of each CPU up to here, of eight shards above. */
 const MOST_PER_CPU = 4096;
+const SHARDS = 8;
 const FLOWS = 16_384;
 /** Entries of each table of connections. */
 const TABLE = 65_536;
@@ -81,7 +83,8 @@ export function settingsOf(path: Path, generation: Generation): [Settings, Load]
       explain: 0,
       clock_coarse: 1,
       untracked: isStateless(path) ? 1 : 0,
-      counter_shards: rules > MOST_PER_CPU ? 8 : 0,
+      counter_shards: rules > MOST_PER_CPU ? SHARDS : 0,
+      shards_shared: possibleCpus() > SHARDS ? 1 : 0,
     },
     { rules, flows: TABLE },
   ];

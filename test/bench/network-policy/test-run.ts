@@ -27,7 +27,7 @@ export interface Packets {
   flows?: number;
 }
 
-const RUNS = 4;
+const RUNS = 8;
 const ETHERNET = 14;
 const SEED = 0x2545f491;
 const TCP = { SYN: 2, ACK: 16 };

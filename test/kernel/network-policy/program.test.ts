@@ -7,7 +7,8 @@ import { manyNetworks, packetsAmong } from "../../support/many-networks";
 import type { Packet } from "../../../provider/network-policy/packet";
 import { closesEverything, ip, pings, PrivateNetwork } from "../bpf/support";
 import { ethernet, frameOf, type Wire } from "../../../provider/network-policy/frames";
-import { DataPlane } from "../../support/data-plane";
+import { counterIndexes } from "../../../provider/network-policy/cells";
+import { DataPlane, u32 } from "../../support/data-plane";
 
 const https: Packet = {
   ...{ direction: "ingress", source: "192.0.2.9", destination: "198.51.100.1" },
@@ -226,6 +227,33 @@ describe("the network policy program", function () {
     judge(program, answer);
     assert.equal(program.hits(generation.rules[0]!.slot), 6n);
   });
+
+  for (const shared of [0, 1]) {
+    it(`counts in a shard of ${shared === 0 ? "one CPU" : "several CPUs"}, among ten thousand rules`, () => {
+      const ports = (index: number): AppliedRule["ports"] => [{ protocol: "TCP", port: 1 + index }];
+      const rules = Array.from({ length: 10_000 }, (_, index): AppliedRule => ({
+        ...{ name: `port ${index}`, action: "deny", ports: ports(index) },
+      }));
+      const generation = compile([policy({ ingress: rules })], { number: ++number });
+      using program = new DataPlane({ counter_shards: 8, shards_shared: shared }, { rules: 10_240 });
+      program.install(generation);
+      for (const destinationPort of [1, 300, 300, 9999]) {
+        assert.equal(judge(program, { ...https, destinationPort }), "deny");
+      }
+      const counted = (port: number) => {
+        const { slot } = generation.rules.find(({ id }) => id.name === `port ${port - 1}`)!;
+        const values = counterIndexes(slot, 8).map((at) => program.map("rule_shards").lookup(u32(at))!);
+        const sum = (offset: number) =>
+          values.reduce((total, value) => total + Number(value.readBigUInt64LE(offset)), 0);
+        return { packets: sum(0), bytes: sum(8) };
+      };
+      const bytes = frameOf(https).length;
+      assert.deepEqual(
+        [1, 2, 300, 9999].map(counted),
+        [1, 0, 2, 1].map((packets) => ({ packets, bytes: packets * bytes })),
+      );
+    });
+  }
 
   it("judges the same at XDP, and passes or drops there", () => {
     using program = plane([served]);
