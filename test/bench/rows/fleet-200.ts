@@ -1,5 +1,5 @@
 /**
- * Row fleet-200: one change to a Program on 200 hosts as one resource, by `up --skip-preview`, against opening a session
+ * Rows fleet-200-dynamic and fleet-200-plugin: one change to a Program on 200 hosts as one resource, by `up --skip-preview`, against opening a session
  * with each of those hosts in the same waves by the same pool: what any change of 200 hosts costs at least. Beside it the
  * same change to 200 resources of one host each.
  */
@@ -8,60 +8,76 @@ import { join, resolve } from "node:path";
 import { SessionPool } from "../../../provider/transport/pool.js";
 import { type Connection } from "../../support/host.js";
 import { Lab } from "../../support/lab.js";
+import { type Mode } from "../../support/modes.js";
 import { PulumiProject } from "../../support/pulumi.js";
 import { compileObject, inDirectory } from "../objects.js";
-import { median, ratioAtMost, type RowGroup, seconds } from "../row.js";
+import { type Bench, median, ratioAtMost, type RowGroup, seconds } from "../row.js";
 
 const count = 200;
 const waveSize = 50;
+const modes: Mode[] = ["dynamic", "plugin"];
+const nameOf = (mode: Mode): string => `fleet-200-${mode}`;
 
 export const fleet200: RowGroup = {
-  names: ["fleet-200"],
-  run: (_wanted, bench) =>
+  names: modes.map(nameOf),
+  run: (wanted, bench) =>
     inDirectory(async (directory) => {
       const object = await compileObject("filter", directory);
       const lab = await Lab.create({ hosts: count });
       try {
         const hosts = lab.hosts.map(({ connection }) => connection);
-        const single = await Stack.create("single", hosts, object, directory);
-        const fleet = await Stack.create("fleet", hosts, object, directory);
-        try {
-          bench.say(`${count} hosts get the agent, and a Program each by one resource`);
-          await fleet.change();
-          const ours: number[] = [];
-          const sessions: number[] = [];
-          for (let pair = 1; pair <= bench.repeat; pair++) {
-            bench.say(`pair ${pair}: a change to ${count} hosts, then ${count} sessions`);
-            ours.push(await fleet.change());
-            sessions.push(await openSessions(hosts));
-          }
-          const memory = fleet.peakMegabytes();
-          await fleet.destroy();
-          bench.say(`the same by ${count} resources`);
-          await single.change();
-          const beside = await single.change();
-          const memoryBeside = single.peakMegabytes();
-          await single.destroy();
-          bench.report({
-            name: "fleet-200",
-            ours,
-            baseline: sessions,
-            unit: "s",
-            goal: ratioAtMost(1.5),
-            compares: `up --skip-preview of one changed Program on ${count} hosts, against ${count} agent sessions, both in waves of ${waveSize}`,
-            remark:
-              `provider's peak memory ${memory} MB; ${count} resources of one host each took ${beside.toFixed(1)} s and ` +
-              `${memoryBeside} MB, ${(beside / median(ours)).toFixed(1)} times as long`,
-          });
-        } finally {
-          single.dispose();
-          fleet.dispose();
-        }
+        for (const mode of modes)
+          if (wanted.has(nameOf(mode))) await measure(mode, hosts, object, directory, bench);
       } finally {
         await lab.destroy();
       }
     }),
 };
+
+async function measure(
+  mode: Mode,
+  hosts: Connection[],
+  object: string,
+  directory: string,
+  bench: Bench,
+): Promise<void> {
+  const single = await Stack.create("single", mode, hosts, object, directory);
+  const fleet = await Stack.create("fleet", mode, hosts, object, directory);
+  try {
+    bench.say(
+      `${mode} mode: ${count} hosts get a Program each by one resource, and the agent if they have none`,
+    );
+    await fleet.change();
+    const ours: number[] = [];
+    const sessions: number[] = [];
+    for (let pair = 1; pair <= bench.repeat; pair++) {
+      bench.say(`pair ${pair}: a change to ${count} hosts, then ${count} sessions`);
+      ours.push(await fleet.change());
+      sessions.push(await openSessions(hosts));
+    }
+    const memory = fleet.peakMegabytes();
+    await fleet.destroy();
+    bench.say(`the same by ${count} resources`);
+    await single.change();
+    const beside = await single.change();
+    const memoryBeside = single.peakMegabytes();
+    await single.destroy();
+    bench.report({
+      name: nameOf(mode),
+      ours,
+      baseline: sessions,
+      unit: "s",
+      goal: ratioAtMost(1.5),
+      compares: `up --skip-preview of one changed Program on ${count} hosts, against ${count} agent sessions, both in waves of ${waveSize}`,
+      remark:
+        `provider's peak memory ${memory} MB; ${count} resources of one host each took ${beside.toFixed(1)} s and ` +
+        `${memoryBeside} MB, ${(beside / median(ours)).toFixed(1)} times as long`,
+    });
+  } finally {
+    single.dispose();
+    fleet.dispose();
+  }
+}
 
 /** Wave after wave, each released before the next begins. */
 async function openSessions(hosts: Connection[]): Promise<number> {
@@ -92,15 +108,17 @@ class Stack {
 
   static async create(
     kind: "fleet" | "single",
+    mode: Mode,
     hosts: Connection[],
     object: string,
     directory: string,
   ): Promise<Stack> {
-    const measures = join(directory, kind);
+    const measures = join(directory, `${kind}-${mode}`);
     mkdirSync(measures);
     const project = await PulumiProject.create({
       program: "",
       name: kind,
+      mode,
       env: {
         // as an input it would be a secret that the engine encrypts again and again
         PULUMI_EBPF_PRIVATE_KEY: hosts[0]?.privateKey,
