@@ -1,6 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { AddressSetStatus, TextContent } from "../../provider/protocol/policy";
-import { type ConnectionArgs, protectCredentials } from "./connection";
+import { type ConnectionArgs, given, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { type CommonArgs, type LookupArgs, Resource } from "./resource";
 
@@ -48,7 +48,7 @@ export class AddressSet extends Resource {
   declare readonly status: pulumi.Output<AddressSetStatus>;
 
   constructor(name: string, args: AddressSetArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { connection, hosts, ...rest } = args;
+    const { connection, hosts, ...rest } = given(args);
     const inputs = {
       ...rest,
       connection: connection && protectCredentials(connection),

@@ -1,7 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { CgroupAttach } from "../../provider/protocol/hooks";
 import type { LinkStatus } from "../../provider/protocol/status";
-import { isObject, plainOrApply } from "./connection";
+import { given, isObject, plainOrApply } from "./connection";
 import { Program } from "./program";
 import { type AttachmentRef, type EntrypointRef, splitRef } from "./references";
 import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
@@ -114,7 +114,7 @@ export class Attachment extends Resource {
   declare readonly link: pulumi.Output<LinkStatus>;
 
   constructor(name: string, args: AttachmentArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { program, tcx, ...hooks } = args;
+    const { program, tcx, ...hooks } = given(args);
     const { connection, hosts, part } = splitRef(Program.isInstance(program) ? program.ref : program);
     const lifted = tcx === undefined ? {} : { tcx: plainOrApply(tcx, withAnchor) };
     super("Attachment", name, { ...hooks, ...lifted, connection, hosts, program: part }, ["link"], options);

@@ -111,6 +111,11 @@ export function isObject(value: unknown): value is object {
   return value !== null && typeof value === "object";
 }
 
+/** Arguments, of which a program in JavaScript may give none at all: check says what is missing. */
+export function given<T extends object>(args: T): T {
+  return isObject(args) ? args : ({} as T);
+}
+
 /** `ebpf:connection` of the stack's configuration. */
 export function configuredConnection(): pulumi.Unwrap<ConnectionArgs> | undefined {
   return new pulumi.Config("ebpf").getObject<pulumi.Unwrap<ConnectionArgs>>("connection");

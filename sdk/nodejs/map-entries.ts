@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Format } from "../../provider/btf/layout";
-import { isObject } from "./connection";
+import { given, isObject } from "./connection";
 import { Map as EbpfMap } from "./map";
 import { type MapRef, splitRef } from "./references";
 import { Program } from "./program";
@@ -67,7 +67,7 @@ export class MapEntries extends Resource {
   declare private readonly rows: pulumi.Output<{ count: number; matching: number } | undefined>;
 
   constructor(name: string, args: MapEntriesArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { map, entries, ...rest } = args;
+    const { map, entries, ...rest } = given(args);
     const { connection, hosts, part } = splitRef(EbpfMap.isInstance(map) ? map.ref : map);
     const rows = entries === undefined ? {} : withSecrecy(entries);
     super("MapEntries", name, { ...rest, ...rows, connection, hosts, map: part }, ["rows"], options);

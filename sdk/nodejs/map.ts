@@ -3,7 +3,7 @@ import type { DeclaredType } from "../../provider/btf/declared";
 import { typeText } from "../../provider/btf/type-text";
 import type { LoadedMap } from "../../provider/resources/loaded-map";
 import type { CheckedShape, MapFlag, MapType } from "../../provider/resources/map-shape";
-import { type ConnectionArgs, isObject, plainOrApply, protectCredentials } from "./connection";
+import { type ConnectionArgs, given, isObject, plainOrApply, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { makeRef, type MapRef } from "./references";
 import { type CommonArgs, type LookupArgs, Resource } from "./resource";
@@ -84,7 +84,7 @@ export class Map extends Resource {
   declare readonly status: pulumi.Output<LoadedMap>;
 
   constructor(name: string, args: MapArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { connection, hosts, inner, ...rest } = args;
+    const { connection, hosts, inner, ...rest } = given(args);
     const shape = {
       ...withTypeTexts(rest),
       ...(inner === undefined ? {} : { inner: plainOrApply(inner, withTypeTexts) }),

@@ -4,7 +4,7 @@ import type { PolicyStatus } from "../../provider/protocol/policy";
 import type { PolicyContent } from "../../provider/resources/network-policy";
 import type { ProtocolName } from "../../provider/network-policy/protocols";
 import { AddressSet } from "./address-set";
-import { type ConnectionArgs, isObject, protectCredentials } from "./connection";
+import { type ConnectionArgs, given, isObject, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { type CommonArgs, type ConfirmArgs, type LookupArgs, Resource } from "./resource";
 
@@ -172,7 +172,7 @@ export class NetworkPolicy extends Resource {
   declare readonly status: pulumi.Output<PolicyStatus>;
 
   constructor(name: string, args: NetworkPolicyArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { connection, hosts, ingress, egress, ...rest } = args;
+    const { connection, hosts, ingress, egress, ...rest } = given(args);
     const inputs = {
       ...rest,
       ...(ingress === undefined ? {} : { ingress: lifted(ingress) }),

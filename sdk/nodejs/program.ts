@@ -3,7 +3,7 @@ import type { CheckedObject } from "../../provider/resources/object-info";
 import { available } from "../../provider/resources/closest";
 import type { ProgramStatus } from "../../provider/protocol/status";
 import type { LoadedMap } from "../../provider/resources/loaded-map";
-import { type ConnectionArgs, plainOrApply, protectCredentials } from "./connection";
+import { type ConnectionArgs, given, plainOrApply, protectCredentials } from "./connection";
 import { type Fleet, protectFleet } from "./fleet";
 import { Map as EbpfMap, type MapDataPolicy } from "./map";
 import { programError } from "./mode";
@@ -86,7 +86,7 @@ export class Program extends Resource {
   declare readonly swappedLinks: pulumi.Output<string[] | undefined>;
 
   constructor(name: string, args: ProgramArgs, options: pulumi.CustomResourceOptions = {}) {
-    const { connection, hosts, maps, ...rest } = args;
+    const { connection, hosts, maps, ...rest } = given(args);
     const shared = maps === undefined ? {} : { maps: plainOrApply(maps, mapParts) };
     super(
       "Program",

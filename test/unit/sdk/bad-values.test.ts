@@ -135,6 +135,11 @@ describe("whatever a property holds", () => {
 
     it(`${kind} answers with problems of properties, and never with a failure of our own`, async () => {
       const wrong: string[] = [];
+      for (const none of [undefined, null, "x"]) {
+        const { problems, broken } = await answer(none as unknown as Args);
+        assert.deepEqual(broken, []);
+        assert.notDeepEqual(problems, []);
+      }
       let [refused, asked] = [0, 0];
       for (const example of examples(...files)[kind]) {
         assert.deepEqual(await answer(example), { problems: [], broken: [] });
