@@ -66,7 +66,10 @@ export function openSession(host: Host): Session {
     },
     "session.flow": () => sshFlow(host.sshConnection ?? ""),
     plan: (params) => plan(host, params, guardContext(host, params)),
-    apply: (params, context) => applyAlone(host, params, context),
+    apply: async ({ blobs, ...params }, context) => {
+      if (blobs !== undefined) await putBlobs(host, blobs);
+      return applyAlone(host, params, context);
+    },
     confirm: (params, context) => alone(host, "apply", params.id, context, () => confirm(host, params)),
     observe: ({ ids }) => observeEach(host, ids),
     remove: (params, context) => removeAlone(host, params, context),
@@ -75,8 +78,7 @@ export function openSession(host: Host): Session {
     list: () => host.records.list().filter(({ id }) => !isDerived(id)),
     "blob.has": ({ digests }) => host.blobs.missing(digests),
     "blob.put": async ({ blobs }) => {
-      host.prepare();
-      await host.blobs.put(blobs);
+      await putBlobs(host, blobs);
       return null;
     },
     "blob.get": ({ digests }) =>
@@ -153,6 +155,11 @@ async function observeEach(host: Host, ids: readonly string[]): Promise<ObserveA
     answers.push(await observe(host, id, moment).catch((error) => ({ error: explain(error).toWire() })));
   }
   return answers;
+}
+
+async function putBlobs(host: Host, blobs: Record<string, Uint8Array>): Promise<void> {
+  host.prepare();
+  await host.blobs.put(blobs);
 }
 
 function applyAlone(

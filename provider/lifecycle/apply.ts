@@ -56,13 +56,15 @@ export async function apply(
     const spec = definition.compile(checked);
     verifyUnchanged(spec, sources);
     session = await open(checked);
-    await putBlobs(session, blobsOf(sources), call, (message) => call.report(`${name}: ${message}`));
+    const carried = await putBlobs(session, blobsOf(sources), call, (message) =>
+      call.report(`${name}: ${message}`),
+    );
     if (call.signal?.aborted) throw new EbpfError("cancelled", "apply: cancelled", {});
     sent = true;
     const own = { ...options, ...(confirm === undefined ? {} : { confirm }) };
     const applying = session.call(
       "apply",
-      { spec, inputs: withoutHeld(definition, withoutHostless(inputs)), incarnation, ...own },
+      { spec, inputs: withoutHeld(definition, withoutHostless(inputs)), incarnation, ...own, ...carried },
       {
         ...during(call),
         onProgress: atMostEvery(PROGRESS_MS, (progress) =>

@@ -1,5 +1,6 @@
 /** The bytes that a Spec names by sha256, on their way to a host. */
 import { EbpfError } from "../errors";
+import type { ParamsOf } from "../protocol/messages";
 import type { Spec } from "../protocol/spec";
 import type { Source } from "../sources/source";
 import type { AgentSession } from "../transport/session";
@@ -36,44 +37,53 @@ export function verifyUnchanged(spec: Spec, sources: Source[]): void {
   );
 }
 
-/** So few are sent unasked: to ask which of them the host lacks would take as long as to send them. */
-const UNASKED_BYTES = 32 << 10;
+/** So few go along with the verb: to ask which of them the host lacks would take as long as to send them. */
+const CARRIED_BYTES = 32 << 10;
 
 /** Between two lines about what is on its way. */
 const SILENT_MS = 2_000;
 
-/** Sends what the host lacks. */
+/** Of blobs, those that the host lacks; all of them where it is not worth asking. */
+export async function lackingBlobs(
+  session: AgentSession,
+  blobs: Map<string, Uint8Array>,
+): Promise<Map<string, Uint8Array>> {
+  if (sizeOf(blobs) <= CARRIED_BYTES) return blobs;
+  const missing = await session.call("blob.has", { digests: [...blobs.keys()] });
+  return new Map(missing.map((digest) => [digest, blobs.get(digest)!]));
+}
+
+/** Sends what the host lacks; gives what is so little that the apply carries it. */
 export async function putBlobs(
   session: AgentSession,
   blobs: Map<string, Uint8Array>,
   call: Call,
   report: (message: string) => void,
-): Promise<void> {
-  if (blobs.size === 0) return;
-  const digests = [...blobs.keys()];
-  const missing =
-    sizeOf(digests, blobs) <= UNASKED_BYTES ? digests : await session.call("blob.has", { digests });
-  const total = sizeOf(missing, blobs);
+): Promise<Pick<ParamsOf<"apply">, "blobs">> {
+  const lacking = await lackingBlobs(session, blobs);
+  const total = sizeOf(lacking);
+  if (lacking.size === 0) return {};
+  if (total <= CARRIED_BYTES) return { blobs: Object.fromEntries(lacking) };
   let sent = 0;
   const timer = setInterval(
     () => report(`${megabytes(sent)} of ${megabytes(total)} MB sent to ${session.host}`),
     SILENT_MS,
   );
   try {
-    for (const batch of batches(missing, blobs)) {
+    for (const batch of batches(lacking)) {
       await session.call("blob.put", { blobs: Object.fromEntries(batch) }, during(call));
       sent += batch.reduce((sum, [, bytes]) => sum + bytes.length, 0);
     }
   } finally {
     clearInterval(timer);
   }
+  return {};
 }
 
-function* batches(digests: string[], blobs: Map<string, Uint8Array>): Generator<[string, Uint8Array][]> {
+function* batches(blobs: Map<string, Uint8Array>): Generator<[string, Uint8Array][]> {
   let batch: [string, Uint8Array][] = [];
   let size = 0;
-  for (const digest of digests) {
-    const bytes = blobs.get(digest)!;
+  for (const [digest, bytes] of blobs) {
     if (batch.length > 0 && size + bytes.length > BATCH_BYTES) {
       yield batch;
       batch = [];
@@ -85,8 +95,8 @@ function* batches(digests: string[], blobs: Map<string, Uint8Array>): Generator<
   if (batch.length > 0) yield batch;
 }
 
-function sizeOf(digests: string[], blobs: Map<string, Uint8Array>): number {
-  return digests.reduce((sum, digest) => sum + blobs.get(digest)!.length, 0);
+function sizeOf(blobs: Map<string, Uint8Array>): number {
+  return [...blobs.values()].reduce((sum, bytes) => sum + bytes.length, 0);
 }
 
 function megabytes(bytes: number): string {

@@ -12,7 +12,7 @@ import type { Confirm } from "../resources/confirm";
 import type { Source } from "../sources/source";
 import { type Connection, hostLabel } from "../transport/connection";
 import type { AgentSession, OpenSession } from "../transport/session";
-import { blobsOf } from "./blobs";
+import { blobsOf, lackingBlobs } from "./blobs";
 import type { Call } from "./call";
 import { describe, explain, isUnreachable } from "./describe";
 
@@ -132,8 +132,6 @@ async function ask(
   sources: Source[],
   confirm: Confirm | undefined,
 ): Promise<PlanResult> {
-  const held = blobsOf(sources);
-  const missing = await session.call("blob.has", { digests: [...held.keys()] });
-  const blobs = Object.fromEntries(missing.map((digest) => [digest, held.get(digest)!]));
+  const blobs = Object.fromEntries(await lackingBlobs(session, blobsOf(sources)));
   return session.call("plan", { spec, blobs, ...(confirm === undefined ? {} : { confirm }) });
 }

@@ -143,6 +143,8 @@ export interface ApplyParams {
    * until when. Nothing waits where nothing changes: the same Spec once more, or its repair.
    */
   confirm?: { withinSeconds: number };
+  /** As by `blob.put` right before: what is small needs no round trip of its own. */
+  blobs?: Record<string, Uint8Array>;
 }
 
 export interface ConfirmParams {

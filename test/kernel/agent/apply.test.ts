@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { digestOf } from "../../../provider/protocol/spec";
 import { bpftool, closesEverything, PrivateNetwork } from "../bpf/support";
 import {
   TestHost,
@@ -56,6 +57,23 @@ describe("apply, observe, remove", () => {
     assert.deepEqual(await agent.drift(linkId), []);
     await agent.remove(linkId, programId);
     assert.deepEqual(runningXdp(), []);
+    host.assertEmpty();
+  });
+
+  it("takes a small object along with the Spec, and nothing of one that is not what it is called", async () => {
+    const { agent } = host;
+    const call = (bytes: Buffer) =>
+      agent.call("apply", {
+        ...{ spec: programSpec(guard), inputs: {}, incarnation: "one" },
+        blobs: { [digestOf(guard)]: bytes },
+      });
+    await assert.rejects(call(Buffer.from("another")), { code: "transport" });
+    host.assertEmpty();
+    const { programs } = await call(guard);
+    const shown = bpftool("prog", "show", "id", String(programs.xdp_guard!.programId));
+    assert.equal((shown as { name: string }).name, "xdp_guard");
+    assert.deepEqual(host.blobs(), [digestOf(guard)]);
+    await agent.remove(programId);
     host.assertEmpty();
   });
 

@@ -139,7 +139,7 @@ describe("check", () => {
       };
       const { failures } = await host.lifecycle().check("Attachment", undefined, attachmentInputs());
       assert.deepEqual(failures, []);
-      assert.deepEqual(host.verbs(), ["blob.has", "plan"]);
+      assert.deepEqual(host.verbs(), ["plan"]);
       assert.deepEqual(host.reports, [
         "web: on deploy@edge-1: attach to eth0",
         "warning: web: on deploy@edge-1: link: generic mode is slow",
@@ -159,7 +159,7 @@ describe("check", () => {
       const lifecycle = host.lifecycle();
       await lifecycle.check("Attachment", undefined, attachmentInputs());
       await lifecycle.check("Attachment", undefined, attachmentInputs());
-      assert.deepEqual(host.verbs(), ["blob.has", "plan"]);
+      assert.deepEqual(host.verbs(), ["plan"]);
     });
 
     it("turns the host's problems into failures at their property", async () => {

@@ -74,13 +74,16 @@ export class Host {
     return { host: connection.host, hello, call: call as AgentSession["call"], release: () => undefined };
   }
 
+  private put(blobs: Record<string, Uint8Array>): void {
+    for (const [digest, bytes] of Object.entries(blobs)) this.blobs.set(digest, bytes);
+  }
+
   private answer(verb: Verb, params: unknown): unknown {
     switch (verb) {
       case "blob.has":
         return (params as ParamsOf<"blob.has">).digests.filter((digest) => !this.blobs.has(digest));
       case "blob.put":
-        for (const [digest, bytes] of Object.entries((params as ParamsOf<"blob.put">).blobs))
-          this.blobs.set(digest, bytes);
+        this.put((params as ParamsOf<"blob.put">).blobs);
         return null;
       case "blob.get":
         return Object.fromEntries(
@@ -89,7 +92,8 @@ export class Host {
       case "plan":
         return { changes: [], warnings: [], problems: [], programs: {}, swappedLinks: [], ...this.planned };
       case "apply": {
-        const applied = structuredClone(params as ApplyParams);
+        const { blobs = {}, ...applied } = structuredClone(params as ApplyParams);
+        this.put(blobs);
         const before = this.records.get(applied.spec.id) ?? null;
         if (applied.keepPrevious === true) this.previous.set(applied.spec.id, before);
         else this.previous.delete(applied.spec.id);

@@ -30,15 +30,17 @@ describe("a Program's file", () => {
 
   it("is shown to the host inline by a plan, so that nothing of it is stored there", async () => {
     await host.lifecycle().check("Program", undefined, inputsOf());
-    assert.deepEqual(host.verbs(), ["blob.has", "plan"]);
-    const { blobs } = host.calls[1]!.params as ParamsOf<"plan">;
+    assert.deepEqual(host.verbs(), ["plan"]);
+    const { blobs } = host.calls[0]!.params as ParamsOf<"plan">;
     assert.deepEqual(Object.keys(blobs), [blob]);
     assert.equal(digestOf(blobs[blob]!), blob);
   });
 
-  it("is sent unasked while it is small", async () => {
+  it("goes along with the apply while it is small", async () => {
     await createTwice(source);
-    assert.deepEqual(host.verbs(), ["blob.put", "apply", "blob.put", "apply"]);
+    assert.deepEqual(host.verbs(), ["apply", "apply"]);
+    for (const { params } of host.calls)
+      assert.deepEqual(Object.keys((params as ParamsOf<"apply">).blobs!), [blob]);
   });
 
   it("is put on the host once when it is large", async () => {

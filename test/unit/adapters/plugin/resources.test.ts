@@ -231,7 +231,7 @@ describe("resources of the plugin", () => {
         link: UNKNOWN,
         ref: { spec: "shop/prod/Attachment/web" },
       });
-      assert.deepEqual(engine.host.verbs(), ["blob.has", "plan"]);
+      assert.deepEqual(engine.host.verbs(), ["plan"]);
     });
 
     it("keeps the incarnation of what it updates", async () => {
