@@ -24,7 +24,7 @@ export const inspect: Command = {
     if (observed === null) throw await unknown(session, id);
     // items of drift hold keys and values as bytes, secret ones too; the texts leave those out
     const { drift: _items, notes: _none, ...status } = observed.status;
-    const drift = driftTexts(observed.status, specOf(observed, id, invocation.connections[0]!));
+    const drift = driftTexts(observed.status, () => specOf(observed, id, invocation.connections[0]!));
     return {
       well: drift.length === 0,
       text: describeStatus(session.host, observed.status, drift),

@@ -77,7 +77,7 @@ export async function apply(
       ? applying
       : confirmed(tools, { ...change, confirm }, applying));
     for (const note of status.notes) call.report(`${name}: on ${host}: ${note}`);
-    return outputsOf(definition, inputs, incarnation, status, spec);
+    return outputsOf(definition, inputs, incarnation, status, () => spec);
   } catch (thrown) {
     const error = EbpfError.from(thrown);
     explain(error, call);

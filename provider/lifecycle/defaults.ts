@@ -6,15 +6,15 @@ import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import type { CommonInputs, ResourceDefinition } from "../resources/resource";
 
-const known = new WeakMap<ResourceDefinition, [string, unknown][]>();
+const known = new WeakMap<ResourceDefinition, Readonly<Record<string, unknown>>>();
 
-function defaultsOf(definition: ResourceDefinition): [string, unknown][] {
+function defaultsOf(definition: ResourceDefinition): Readonly<Record<string, unknown>> {
   let defaults = known.get(definition);
   if (defaults === undefined) {
-    defaults = Object.entries(definition.inputs.shape).flatMap(([name, schema]): [string, unknown][] =>
+    const entries = Object.entries(definition.inputs.shape).flatMap(([name, schema]): [string, unknown][] =>
       schema instanceof z.ZodDefault ? [[name, schema.def.defaultValue]] : [],
     );
-    known.set(definition, defaults);
+    known.set(definition, (defaults = Object.fromEntries(entries)));
   }
   return defaults;
 }
@@ -24,8 +24,8 @@ export function withoutDefaults<T extends Record<string, unknown>>(
   inputs: T,
 ): T {
   const rest: Record<string, unknown> = { ...inputs };
-  for (const [name, value] of defaultsOf(definition)) {
-    if (isDeepStrictEqual(rest[name], value)) delete rest[name];
+  for (const [name, value] of Object.entries(defaultsOf(definition))) {
+    if (name in rest && isDeepStrictEqual(rest[name], value)) delete rest[name];
   }
   return rest as T;
 }
@@ -35,6 +35,5 @@ export function withDefaults(
   definition: ResourceDefinition,
   inputs: CommonInputs | Record<string, unknown>,
 ): CommonInputs & Record<string, unknown> {
-  return { ...Object.fromEntries(defaultsOf(definition)), ...inputs } as CommonInputs &
-    Record<string, unknown>;
+  return { ...defaultsOf(definition), ...inputs } as CommonInputs & Record<string, unknown>;
 }

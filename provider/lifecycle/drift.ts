@@ -6,7 +6,10 @@ import type { DriftItem, Status } from "../protocol/status";
 /** Most items that are named one by one. */
 const MOST = 50;
 
-export function driftTexts(status: Status, spec: Spec): string[] {
+/** `compile` gives the Spec, which nobody needs where nothing drifted. */
+export function driftTexts(status: Status, compile: () => Spec): string[] {
+  if (status.drift.length === 0) return [];
+  const spec = compile();
   const texts = status.drift.slice(0, MOST).map((item) => driftText(item, entriesOf(spec, item.part)));
   const more = status.drift.length - texts.length;
   return more > 0 ? [...texts, `and ${more} more`] : texts;

@@ -29,9 +29,9 @@ export async function observe(
   const recorded = observed.inputs as Properties;
   const applied = await withHeld(definition, recorded, state as unknown as Properties, session, call);
   const inputs = withoutDefaults(definition, { ...applied, ...hostlessOf(reached), specId, drift: [] });
-  const spec = definition.compile(withDefaults(definition, inputs));
+  const compile = (): Spec => definition.compile(withDefaults(definition, inputs));
   const { incarnation = observed.status.incarnation } = state;
-  const outputs = outputsOf(definition, inputs, incarnation, observed.status, spec);
+  const outputs = outputsOf(definition, inputs, incarnation, observed.status, compile);
   // in the inputs too: a preview shows what differs between inputs, and so says in words what up will repair
   return { inputs: { ...inputs, drift: outputs["drift"] }, outputs };
 }
@@ -41,8 +41,8 @@ export function outputsOf(
   inputs: CommonInputs | Properties,
   incarnation: string,
   status: Status,
-  spec: Spec,
+  compile: () => Spec,
 ): Properties {
   const own = definition.outputs(withDefaults(definition, inputs), status);
-  return { ...own, ...inputs, incarnation, drift: driftTexts(status, spec) };
+  return { ...own, ...inputs, incarnation, drift: driftTexts(status, compile) };
 }

@@ -3,7 +3,6 @@
  * Owns: sharing, re-dialling of dead sessions, making room. Does not own: how a session comes about (ssh2.ts, openssh.ts,
  * local.ts, delivery.ts).
  */
-import { createHash } from "node:crypto";
 import { EbpfError } from "../errors";
 import type { HelloResult, ParamsOf, ResultOf, Verb } from "../protocol/messages";
 import { Bundles } from "./bundle";
@@ -39,9 +38,7 @@ export class SessionPool {
       await own.ready(options);
       return own;
     }
-    const key = createHash("sha256")
-      .update(JSON.stringify(canonical(connection)))
-      .digest("hex");
+    const key = JSON.stringify(canonical(connection));
     let session = this.sessions.get(key);
     if (session === undefined) this.sessions.set(key, (session = new PooledSession(this, connection)));
     await session.ready(options);

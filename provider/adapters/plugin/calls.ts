@@ -1,4 +1,5 @@
 /** Calls of the engine under way: what they report, when they are over time, and the engine's wish to end them all. */
+import { setMaxListeners } from "node:events";
 import { EbpfError } from "../../errors";
 import type { Call } from "../../lifecycle";
 import { PartialError } from "../../lifecycle/partial-error"; // alone: the rest is loaded later
@@ -22,13 +23,16 @@ export interface Calls {
 }
 
 export function createCalls(): Calls {
-  const running = new Set<AbortController>();
-  let cancelled = false;
+  /** Of all calls without a time of their own: a controller each would be a good part of what a call costs. */
+  const untimed = new AbortController();
+  setMaxListeners(0, untimed.signal);
+  const timed = new Set<AbortController>();
   const calls: Calls = {
     log: undefined,
 
     async run({ urn, text, timeout }, work) {
-      const abort = new AbortController();
+      const limit = timeout !== undefined && timeout.seconds > 0 ? timeout : undefined;
+      const abort = limit === undefined ? untimed : new AbortController();
       const lines: Promise<void>[] = [];
       const call: Call = {
         report(message, severity = "info") {
@@ -37,16 +41,17 @@ export function createCalls(): Calls {
         explain: (text) => call.report(text),
         signal: abort.signal,
       };
-      if (cancelled) abort.abort();
-      running.add(abort);
       let late = false;
-      const timer =
-        timeout === undefined || timeout.seconds <= 0
-          ? undefined
-          : setTimeout(() => {
-              late = true;
-              abort.abort();
-            }, timeout.seconds * 1000);
+      let timer: NodeJS.Timeout | undefined;
+      if (limit !== undefined) {
+        if (untimed.signal.aborted) abort.abort();
+        timed.add(abort);
+        const expire = (): void => {
+          late = true;
+          abort.abort();
+        };
+        timer = setTimeout(expire, limit.seconds * 1000);
+      }
       try {
         return await work(call);
       } catch (thrown) {
@@ -55,15 +60,14 @@ export function createCalls(): Calls {
           : thrown;
       } finally {
         clearTimeout(timer);
-        running.delete(abort);
+        timed.delete(abort);
         // the engine forgets lines of a resource whose step is over
         await Promise.all(lines);
       }
     },
 
     cancel() {
-      cancelled = true;
-      for (const abort of running) abort.abort();
+      for (const abort of [untimed, ...timed]) abort.abort();
     },
   };
   return calls;

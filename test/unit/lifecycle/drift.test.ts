@@ -11,7 +11,7 @@ describe("drift in words", () => {
 
   function texts(drift: DriftItem[], part: Partial<EntriesPart> = {}): string[] {
     const entries = [{ name: "entries", keyLayout: key, valueLayout: value, ...part }];
-    return driftTexts({ drift } as Status, { entries } as Spec);
+    return driftTexts({ drift } as Status, () => ({ entries }) as Spec);
   }
   const changed: DriftItem = {
     code: "entry-changed",
