@@ -309,7 +309,10 @@ function line(host: string, chain: Chain, client: Client): Line {
           resolve({
             stdio: channel,
             stderr: channel.stderr,
-            ended: new Promise((done) => channel.once("close", () => done(ended ?? lost))),
+            // a channel that nobody reads, as while the agent is sent, does not close when its connection does
+            ended: new Promise((done) => {
+              for (const closing of [channel, client]) closing.once("close", () => done(ended ?? lost));
+            }),
           } satisfies RemoteCommand);
         });
       }),
