@@ -108,6 +108,10 @@ export const HAS_REST = 2 ** 29;
  */
 export const REST = { wide: 0, only: 1 } as const;
 
+/** Up to so many rules have a counter for each CPU, more have SHARDS: with no more CPUs than these it is one of each, too. */
+export const MOST_PER_CPU = 4096;
+export const SHARDS = 8;
+
 /** So many slots of one shard of counters lie together. Room for counters is a multiple of it. */
 export const SHARD_SLOTS = 256;
 

@@ -9,7 +9,7 @@ import {
   type Spec,
   digestOf,
 } from "../../protocol/spec";
-import { SHARD_SLOTS } from "../../network-policy/cells";
+import { MOST_PER_CPU, SHARD_SLOTS, SHARDS } from "../../network-policy/cells";
 import type { Record } from "../records";
 import type { Host } from "../host";
 import { pathPart } from "../layout";
@@ -17,10 +17,6 @@ import type { WishedPlane } from "./derive";
 import { DERIVED_PREFIX, connectionsId, planeId } from "./derived";
 import { CONNECTION_MAPS } from "./loaded";
 import { globalValue, mapShape, policyProgram } from "./program";
-
-/** Fewer rules than MOST_PER_CPU have a counter for each CPU, more have these many: with no more CPUs it is one of each, too. */
-const SHARDS = 8;
-const MOST_PER_CPU = 4096;
 
 /** Of a plane's Spec alone; never on the wire. */
 export interface PlanePart extends Omit<WishedPlane, "self"> {

@@ -4,7 +4,7 @@
  * Owns: set-up of both, flows in their tables. Does not own: rules (workloads.ts), time (test-run.ts).
  */
 import { possibleCpus } from "../../../provider/bpf/index.js";
-import { SHARD_SLOTS } from "../../../provider/network-policy/cells.js";
+import { MOST_PER_CPU, SHARD_SLOTS, SHARDS } from "../../../provider/network-policy/cells.js";
 import { compile, type Generation } from "../../support/compiled-union.js";
 import { DataPlane, type Load, type Settings } from "../../support/data-plane.js";
 import { compileObject } from "../objects.js";
@@ -12,9 +12,6 @@ import { fillNetworks } from "./lpm.js";
 import { type Hook, type Mode, PacketWriter } from "./test-run.js";
 import { policiesOf, type Shape, type Workload } from "./workloads.js";
 
-/** As the agent has it: counters of each CPU up to here, of eight shards above. */
-const MOST_PER_CPU = 4096;
-const SHARDS = 8;
 const FLOWS = 16_384;
 /** Entries of each table of connections. */
 const TABLE = 65_536;
