@@ -282,9 +282,12 @@ function line(host: string, chain: Chain, client: Client): Line {
   let lost = "the connection ended";
   let open = true;
   client.on("error", (error) => (lost = `the connection was lost: ${error.message}`));
-  client.once("close", () => {
-    open = false;
-    chain.release();
+  const closed = new Promise<void>((resolve) => {
+    client.once("close", () => {
+      open = false;
+      chain.release();
+      resolve();
+    });
   });
   return {
     close: () => chain.release(),
@@ -297,7 +300,7 @@ function line(host: string, chain: Chain, client: Client): Line {
           reject(new EbpfError("transport", `run a command: ${text}`, { phase }, { host, remedy, cause }));
         };
         const timer = setTimeout(() => fail(`no answer in ${EXEC_TIMEOUT_MS / 1000} s`), EXEC_TIMEOUT_MS);
-        client.once("close", () => fail(lost));
+        void closed.then(() => fail(lost));
         if (!open) return fail(lost);
         client.exec(command, (error, channel) => {
           if (error !== undefined) return fail(error.message, error);
@@ -310,9 +313,10 @@ function line(host: string, chain: Chain, client: Client): Line {
             stdio: channel,
             stderr: channel.stderr,
             // a channel that nobody reads, as while the agent is sent, does not close when its connection does
-            ended: new Promise((done) => {
-              for (const closing of [channel, client]) closing.once("close", () => done(ended ?? lost));
-            }),
+            ended: Promise.race([
+              closed,
+              new Promise<void>((resolve) => channel.once("close", () => resolve())),
+            ]).then(() => ended ?? lost),
           } satisfies RemoteCommand);
         });
       }),

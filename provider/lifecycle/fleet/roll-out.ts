@@ -100,7 +100,7 @@ export class RollOut {
       }
       if (index + 1 < waves.length) this.sessions.release(total);
     }
-    this.sessions.release(total);
+    // the last wave's sessions end with the process: the operation need not wait for so many goodbyes
     return { outcomes: this.outcomes };
   }
 

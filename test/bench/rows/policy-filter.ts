@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { BpfObject, type ProgramHandle } from "../../../provider/bpf/index.js";
 import { compileObjects, generationOf, Plane, shapeFor } from "../network-policy/planes.js";
 import { PacketWriter } from "../network-policy/test-run.js";
-import { compileSender, type Sender, Wire } from "../network-policy/wire.js";
+import { compileSender, type Sender, timeInTurn, Wire } from "../network-policy/wire.js";
 import { networkOf, type Workload } from "../network-policy/workloads.js";
 import { inDirectory } from "../objects.js";
 import { type Bench, inTurn, ratioAtMost, type RowGroup } from "../row.js";
@@ -84,12 +84,13 @@ async function onWires(
       wires.push(wire);
       wire.attachXdp(program);
     }
-    const [ours, rival] = wires as [Wire, Wire];
-    return await inTurn(
-      bench.repeat,
-      () => ours.time(workload),
-      () => rival.time(workload),
-    );
+    const values = { ours: [] as number[], baseline: [] as number[] };
+    for (let pair = 0; pair < bench.repeat; pair++) {
+      const [ours, rival] = await timeInTurn(wires, workload);
+      values.ours.push(ours!);
+      values.baseline.push(rival!);
+    }
+    return values;
   } finally {
     for (const wire of wires) await wire.destroy();
   }

@@ -21,7 +21,7 @@ import {
   settingsOf,
   shapeFor,
 } from "../network-policy/planes.js";
-import { compileSender, type Sender, Wire } from "../network-policy/wire.js";
+import { compileSender, type Sender, timeInTurn, Wire } from "../network-policy/wire.js";
 import { type Workload } from "../network-policy/workloads.js";
 import { inDirectory } from "../objects.js";
 import { type Bench, median, ratioAtMost, type RowGroup, timesFaster } from "../row.js";
@@ -93,8 +93,13 @@ async function measure(sender: Sender, workload: Workload, path: Path, repeat: n
     const times: Times = { ours: [], ...Object.fromEntries(forms.map((form) => [form, []])) };
     const contenders = ["ours", ...forms] as const;
     if (path === "tracked") for (const who of contenders) await wires[who]!.open(workload);
-    for (let round = 0; round < repeat; round++)
-      for (const who of contenders) times[who]!.push(await wires[who]!.time(workload));
+    for (let round = 0; round < repeat; round++) {
+      const values = await timeInTurn(
+        contenders.map((who) => wires[who]!),
+        workload,
+      );
+      contenders.forEach((who, index) => times[who]!.push(values[index]!));
+    }
     const [reason, verdict] =
       path === "tracked" ? (["connection", "allow"] as const) : (["rule", shape.action] as const);
     if (plane.total(reason, "ingress", verdict) === 0n) throw new Error(`no packet was ${path}`);
