@@ -95,6 +95,10 @@ export function planeMap(preparation: Preparation, name: string): MapHandle {
   return preparation.map({ spec: spec.id, map: spec.objects[0]!.maps[name]!.map })!;
 }
 
+function isKept({ spec, maps }: Preparation, name: string): boolean {
+  return maps.get(spec.objects[0]!.maps[name]!.map)?.kept === true;
+}
+
 /** Makes the plane's generation ready: in place where nothing judges by these maps yet, else by two actions. */
 export async function prepareGeneration(preparation: Preparation): Promise<void> {
   const { spec, steps, words, dry } = preparation;
@@ -107,19 +111,20 @@ export async function prepareGeneration(preparation: Preparation): Promise<void>
   const judging = judgingSlot(selector);
   if (numberIn(generations, judging) === BigInt(plane.number)) return;
   const counters = countersOf(preparation, plane);
-  const isNew = preparation.maps.get(spec.objects[0]!.maps.generations!.map)?.kept !== true;
-  if (isNew) {
+  if (!isKept(preparation, "generations")) {
     const { union, withinSeconds, open } = preparation.union!();
-    await zeroCounters(
-      preparation.handles.keep(MapHandle.fromId(counters.mapId)),
-      union.fresh,
-      counters.perRule,
-      preparation.report,
-    );
+    // a new map is zero
+    if (isKept(preparation, countersName(plane)))
+      await zeroCounters(
+        preparation.handles.keep(MapHandle.fromId(counters.mapId)),
+        union.fresh,
+        counters.perRule,
+        preparation.report,
+      );
     await fillNew(generations, judging, union, preparation.report);
-    if (withinSeconds === undefined || open === undefined) return;
-    await fillNew(generations, (judging + 1) % SLOTS, open, preparation.report);
-    selectFor(selectors, judging, withinSeconds);
+    // the other slot holds the same, so that the first change, too, writes only what it changes
+    await fillNew(generations, (judging + 1) % SLOTS, open ?? union, preparation.report);
+    if (withinSeconds !== undefined && open !== undefined) selectFor(selectors, judging, withinSeconds);
     return;
   }
   words.push(`switch ${spec.id} to generation ${plane.number}`);
@@ -167,11 +172,14 @@ function sumOf(perCpu: Buffer, offset: number): bigint {
   return sum;
 }
 
-/** Where fresh slots are zeroed: maps that stay; new ones are zero. */
-function countersOf(preparation: Preparation, { sharded, counters }: PlanePart) {
-  const name = sharded ? "rule_shards" : "rule_counters";
-  const map = planeMap(preparation, name).info();
-  return { mapId: map.id, perRule: sharded ? map.maxEntries / counters : 1 };
+/** Where fresh slots are zeroed. */
+function countersOf(preparation: Preparation, plane: PlanePart) {
+  const map = planeMap(preparation, countersName(plane)).info();
+  return { mapId: map.id, perRule: plane.sharded ? map.maxEntries / plane.counters : 1 };
+}
+
+function countersName({ sharded }: PlanePart): string {
+  return sharded ? "rule_shards" : "rule_counters";
 }
 
 /** Fills a slot that does not judge. */
