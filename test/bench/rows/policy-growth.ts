@@ -1,6 +1,7 @@
 /**
  * Rows growth-<workload>-<path>: by how much a packet takes longer among many rules than among ten, for the program that
  * ships and for the same one with LPM maps. Each packet has another random address; a tracked packet asks no rules.
+ * Among many rules what is read lies in memory, among ten in a cache: beside the growth stands what one such read takes.
  */
 import {
   compileObjects,
@@ -12,6 +13,7 @@ import {
   type Variant,
 } from "../network-policy/planes.js";
 import { type Workload } from "../network-policy/workloads.js";
+import { RandomWalk } from "../memory.js";
 import { inDirectory } from "../objects.js";
 import { atMostAndShare, type Bench, type Goal, median, type RowGroup } from "../row.js";
 
@@ -36,6 +38,7 @@ export const policyGrowth: RowGroup = {
   run: (wanted, bench) =>
     inDirectory(async (directory) => {
       const objects = await compileObjects(directory);
+      const memory = new RandomWalk();
       for (const [workload, { of, sizes }] of Object.entries(WORKLOADS)) {
         for (const path of PATHS) {
           if (!wanted.has(nameOf(workload, path))) continue;
@@ -43,7 +46,7 @@ export const policyGrowth: RowGroup = {
           const planes: Both[] = [];
           try {
             for (const count of sizes) planes.push(both(objects, { ...of, count }, path));
-            measure(workload, path, sizes, planes, bench);
+            measure(workload, path, sizes, planes, memory, bench);
           } finally {
             for (const { ships, lpm } of planes) for (const plane of [ships, lpm]) plane[Symbol.dispose]();
           }
@@ -68,16 +71,19 @@ function measure(
   path: (typeof PATHS)[number],
   sizes: number[],
   planes: Both[],
+  memory: RandomWalk,
   bench: Bench,
 ): void {
   const times = { ships: sizes.map((): number[] => []), lpm: sizes.map((): number[] => []) };
   const growth = { ships: [] as number[], lpm: [] as number[] };
+  const reads: number[] = [];
   for (let pair = 0; pair < bench.repeat; pair++) {
     planes.forEach((variants, i) => {
       for (const variant of ["ships", "lpm"] as const) times[variant][i]!.push(variants[variant].time());
     });
     for (const variant of ["ships", "lpm"] as const)
       growth[variant].push(times[variant].at(-1)![pair]! - times[variant][0]![pair]!);
+    reads.push(memory.time());
   }
   const at = (variant: "ships" | "lpm") => times[variant].map((all) => Math.round(median(all))).join(", ");
   const most = sizes.at(-1)!.toLocaleString("en-US");
@@ -88,6 +94,6 @@ function measure(
     unit: "ns",
     goal: GOALS[path],
     compares: `growth from 10 to ${most} of ns a packet, against the same program with LPM maps`,
-    remark: `at ${sizes.join(", ")}: ${at("ships")} ns; with LPM ${at("lpm")} ns`,
+    remark: `at ${sizes.join(", ")}: ${at("ships")} ns; with LPM ${at("lpm")} ns; a read of memory ${Math.round(median(reads))} ns`,
   });
 }
