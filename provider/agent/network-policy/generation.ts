@@ -95,8 +95,9 @@ export function planeMap(preparation: Preparation, name: string): MapHandle {
   return preparation.map({ spec: spec.id, map: spec.objects[0]!.maps[name]!.map })!;
 }
 
-function isKept({ spec, maps }: Preparation, name: string): boolean {
-  return maps.get(spec.objects[0]!.maps[name]!.map)?.kept === true;
+function isNew({ spec, maps }: Preparation, name: string): boolean {
+  const map = maps.get(spec.objects[0]!.maps[name]!.map);
+  return map?.kept !== true && map?.previous === undefined;
 }
 
 /** Makes the plane's generation ready: in place where nothing judges by these maps yet, else by two actions. */
@@ -111,10 +112,10 @@ export async function prepareGeneration(preparation: Preparation): Promise<void>
   const judging = judgingSlot(selector);
   if (numberIn(generations, judging) === BigInt(plane.number)) return;
   const counters = countersOf(preparation, plane);
-  if (!isKept(preparation, "generations")) {
+  if (isNew(preparation, "generations")) {
     const { union, withinSeconds, open } = preparation.union!();
-    // a new map is zero
-    if (isKept(preparation, countersName(plane)))
+    // a new map is zero, one that took over what another had counted is not
+    if (!isNew(preparation, countersName(plane)))
       await zeroCounters(
         preparation.handles.keep(MapHandle.fromId(counters.mapId)),
         union.fresh,

@@ -120,6 +120,16 @@ describe("network policies on a host", function () {
     assert.ok(at.hits().slice(0, 3).includes(2));
   });
 
+  it("has both generations' arrays from the start, so that the first change, too, writes only what it changes", async () => {
+    const rules = (port: number) => [443, port].map((one) => ({ name: `port ${one}`, ports: tcp(one) }));
+    await at.apply(at.policy("web", { ingress: rules(80) }));
+    const arrays = at.arrays();
+    assert.equal(new Set(arrays).size, 2);
+    await at.apply(at.policy("web", { ingress: rules(22) }));
+    assert.deepEqual(at.arrays(), arrays, "no array was made anew");
+    assert.ok(at.network.enters(22) && at.network.enters(443) && at.network.keptOut(80));
+  });
+
   it("gives more rules more counters, and those that were there keep what they counted", async () => {
     const first = { name: "a https", ports: tcp(443) };
     const more = (count: number) =>

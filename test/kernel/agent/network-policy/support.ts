@@ -124,6 +124,13 @@ export class PolicyHost {
     );
   }
 
+  /** Ids of the arrays of cells in both slots of the only plane, as bpftool shows them. */
+  arrays(): number[] {
+    const pin = this.planePins("maps").find((path) => path.includes("/maps/generations"))!;
+    const rows = bpftool("map", "dump", "pinned", `${this.host.roots.bpffs}/${pin}`) as { value: string[] }[];
+    return rows.map(({ value }) => Buffer.from(value.map(Number)).readUInt32LE());
+  }
+
   /** In a table of the namespace, as bpftool shows it. */
   connections(table: "half_open" | "established"): number {
     const pin = this.host.pins().find((path) => path.endsWith(`/maps/${table}`))!;
