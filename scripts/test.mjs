@@ -13,7 +13,7 @@ import { root, SetupError } from "./step.mjs";
 /**
  * Folders of test/ in their order. `minutes`: after them one is stuck, about four times what it takes on two cores that do
  * nothing else; with --all a second number. `parallel`: two files at once, as most of them keep one processor busy;
- * `first` are those that take longest, lest one runs on alone in the end.
+ * `first` are those that take longest, lest one runs on alone in the end. `setup` has a mochaGlobalSetup of the phase.
  */
 const phases = {
   unit: { minutes: [5, 10] },
@@ -24,7 +24,13 @@ const phases = {
   },
   transport: { minutes: [15, 15] },
   e2e: { minutes: [50, 120], parallel: true },
-  vm: { minutes: [60, 60] },
+  // a machine is emulated on one processor
+  vm: {
+    minutes: [60, 60],
+    parallel: true,
+    first: ["linux-sid.test.ts"],
+    setup: "./test/vm/machine/images.ts",
+  },
 };
 
 const JOBS = Math.min(2, availableParallelism());
@@ -113,11 +119,12 @@ function testFiles(part) {
 
 function mocha(part, grep, minutes, env) {
   const phase = phaseOf(part);
-  const { parallel = false } = phases[phase];
+  const { parallel = false, setup } = phases[phase];
   const args = [
     join(root, "node_modules/mocha/bin/mocha.js"),
     ...["--require", "tsx/cjs"],
     ...(phase === "unit" ? [] : ["--require", "./test/support/residue.ts"]),
+    ...(setup === undefined ? [] : ["--require", setup]),
     ...(parallel && JOBS > 1 ? ["--parallel", "--jobs", `${JOBS}`] : []),
     ...["--reporter", "./test/support/reporter.ts"],
     ...(grep === undefined ? [] : ["--grep", grep]),

@@ -1,6 +1,6 @@
 /**
  * The main job, by the real engine: create, change, replace under traffic, drift, repair, destroy. One text of it
- * for every kind of host: network namespaces (main-job.test.ts) and virtual machines (../vm/firewall.test.ts).
+ * for every kind of host: network namespaces (main-job.test.ts) and virtual machines (../vm/kernel.ts).
  */
 import assert from "node:assert/strict";
 import { resolve } from "node:path";

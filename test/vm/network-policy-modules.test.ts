@@ -41,7 +41,7 @@ ip link set eth0.5 up && ip link set outer up && ip link set qinq up
 `;
 
 describe("Network policies beside nf_conntrack and 8021q in a virtual machine", function () {
-  this.timeout(240_000);
+  this.timeout(480_000);
   let vm: Vm;
   let policy: ManagedResource;
   const peers: Peer[] = [];

@@ -9,9 +9,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../support/command.js";
 
-/** Names of the kernels: Debian 11, 12, 13, and whatever Debian's unstable has today. */
-export const kernels = ["5.10", "6.1", "6.12", "sid"] as const;
-export type KernelName = (typeof kernels)[number];
+/** Debian 11, 12, 13, and whatever Debian's unstable has today. */
+export type KernelName = "5.10" | "6.1" | "6.12" | "sid";
 
 const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pulumi-ebpf");
 
@@ -22,6 +21,11 @@ export async function images(): Promise<string> {
   const directory = join(cache, `vm-${digest}`);
   await run([join(__dirname, "build.sh"), directory], { timeoutSeconds: 2400 });
   return directory;
+}
+
+/** Mocha's: before any suite waits for its machine. */
+export async function mochaGlobalSetup(): Promise<void> {
+  await images();
 }
 
 /** `uname -r` of a kernel. */

@@ -14,8 +14,8 @@ import { run } from "../support/command";
 import { ManagedResource } from "../support/managed-resource";
 import { connect, connectAll, connectUdp, NetworkService } from "../support/network-service";
 import { Flood } from "../support/traffic";
-import { kernels } from "./machine/images";
-import { carried, Vm } from "./machine/vm";
+import type { KernelName } from "./machine/images";
+import { carried, type Vm } from "./machine/vm";
 
 type Properties = Record<string, unknown>;
 
@@ -34,27 +34,24 @@ const common = [
 const https = [rule("https", "TCP", 443), ...common];
 const alternate = [rule("alternate", "TCP", 8443), ...common];
 
-for (const kernel of kernels) {
-  describe(`Network policies on Linux ${kernel} in a virtual machine`, function () {
-    this.timeout(120_000);
-    let vm: Vm;
+/** Tests on a machine that is up, and that no policy judges. */
+export function policyLife(kernel: KernelName, machine: () => Vm): void {
+  describe("Given a network policy and its set", () => {
     let set: ManagedResource;
     let web: ManagedResource;
     const services: NetworkService[] = [];
     const tcx = kernel !== "5.10" && kernel !== "6.1";
 
     before(async () => {
-      vm = await Vm.boot(kernel);
       set = await ManagedResource.create("AddressSet", "offices", offices("203.0.113.0/24"));
-      const node = await vm.agentNode();
-      services.push(await NetworkService.start(vm.host(), { tcp: PORTS, udp: [7, 9], node }));
-      services.push(await NetworkService.start(vm.client, { tcp: [8080], node }));
+      const node = await machine().agentNode();
+      services.push(await NetworkService.start(machine().host(), { tcp: PORTS, udp: [7, 9], node }));
+      services.push(await NetworkService.start(machine().client, { tcp: [8080], node }));
     });
 
     after(async () => {
       closeAll();
       await Promise.all(services.map((service) => service.stop()));
-      await vm?.destroy();
     });
 
     it("judges TCP and UDP over IPv4 and IPv6, by default denies, and lets replies in", async () => {
@@ -62,27 +59,31 @@ for (const kernel of kernels) {
       const { ingress } = judged();
       assert.equal(ingress, tcx ? "tcx" : "tc");
       assert.deepEqual(await attached(), [`${tcx ? "tcx" : "clsact"}/ingress`]);
-      const host = vm.host();
+      const host = machine().host();
       for (const address of [host.address, host.address6]) {
         assert.deepEqual(await met(address), { 443: "open", 2222: "dropped", 8443: "dropped" });
-        assert.ok(await connectUdp(vm.client, address, 7));
-        assert.ok(!(await connectUdp(vm.client, address, 9)));
+        assert.ok(await connectUdp(machine().client, address, 7));
+        assert.ok(!(await connectUdp(machine().client, address, 9)));
       }
-      for (const address of [vm.client.address, vm.client.address6]) {
+      for (const address of [machine().client.address, machine().client.address6]) {
         assert.equal(await connect(host, address, 8080), "open");
       }
     });
 
     it("follows the set, which is updated on its own", async () => {
-      await set.update(offices("203.0.113.0/24", `${vm.client.address}/32`));
-      assert.equal(await connect(vm.client, vm.host().address, 2222), "open");
-      assert.equal(await connect(vm.client, vm.host().address6, 2222), "dropped", "no IPv6 network is in it");
+      await set.update(offices("203.0.113.0/24", `${machine().client.address}/32`));
+      assert.equal(await connect(machine().client, machine().host().address, 2222), "open");
+      assert.equal(
+        await connect(machine().client, machine().host().address6, 2222),
+        "dropped",
+        "no IPv6 network is in it",
+      );
     });
 
     it("is edited under traffic: no packet is lost, a connection goes on, and rules count on", async () => {
       const ssh = await opened();
       const { packetsPerSecond } = carried;
-      const flood = await Flood.start(vm.client, vm.host(), { packetsPerSecond });
+      const flood = await Flood.start(machine().client, machine().host(), { packetsPerSecond });
       await flood.flowing(packetsPerSecond / 5);
       await web.update(policy(alternate));
       await flood.flowing(packetsPerSecond / 5);
@@ -105,10 +106,10 @@ for (const kernel of kernels) {
       await web.update(policy(https));
       await detach();
       assert.deepEqual(await attached(), []);
-      assert.equal(await connect(vm.client, vm.host().address, 8443), "open");
+      assert.equal(await connect(machine().client, machine().host().address, 8443), "open");
       assert.notDeepEqual(await web.refresh(), []);
       assert.equal(await web.update(policy(https)), true);
-      assert.equal(await connect(vm.client, vm.host().address, 8443), "dropped");
+      assert.equal(await connect(machine().client, machine().host().address, 8443), "dropped");
       assert.deepEqual(await web.refresh(), []);
       await web.delete();
     });
@@ -117,11 +118,11 @@ for (const kernel of kernels) {
       web = await ManagedResource.create("NetworkPolicy", "web", policy(https, { hook: "xdp" }));
       assert.equal(judged().ingress, "xdp");
       assert.deepEqual(await attached(), ["xdp"]);
-      for (const address of [vm.host().address, vm.host().address6]) {
-        assert.equal(await connect(vm.client, address, 443), "open");
-        assert.equal(await connect(vm.client, address, 8443), "dropped");
+      for (const address of [machine().host().address, machine().host().address6]) {
+        assert.equal(await connect(machine().client, address, 443), "open");
+        assert.equal(await connect(machine().client, address, 8443), "dropped");
       }
-      assert.equal(await connect(vm.host(), vm.client.address, 8080), "open");
+      assert.equal(await connect(machine().host(), machine().client.address, 8080), "open");
     });
 
     it("leaves nothing when it is destroyed", async () => {
@@ -130,24 +131,24 @@ for (const kernel of kernels) {
       closeAll();
       assert.deepEqual(await met(), { 443: "open", 2222: "open", 8443: "open" });
       assert.deepEqual(await attached(), []);
-      assert.deepEqual(await bpffsOf(vm.host()), []);
-      const programs = await vm.host().bpftool<{ name?: string }[]>("prog", "show");
+      assert.deepEqual(await bpffsOf(machine().host()), []);
+      const programs = await machine().host().bpftool<{ name?: string }[]>("prog", "show");
       assert.deepEqual(
         programs.filter(({ name }) => name?.startsWith("judge_")),
         [],
       );
-      const qdiscs = await vm.host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
+      const qdiscs = await machine().host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
       assert.doesNotMatch(qdiscs.stdout, /clsact/);
       const records = ["find", "/var/lib/pulumi-ebpf", "-path", "*/records/*", "-type", "f"];
-      assert.equal((await vm.host().exec(records)).stdout, "");
+      assert.equal((await machine().host().exec(records)).stdout, "");
     });
 
-    const connected = () => ({ connection: vm.host().connection });
+    const connected = () => ({ connection: machine().host().connection });
     const offices = (...cidrs: string[]): Properties => ({ ...connected(), cidrs });
     const policy = (ingress: Properties[], change: Properties = {}): Properties => ({
       ...{ ...connected(), interfaces: ["eth0"], ingress, ...change },
     });
-    const met = (address = vm.host().address) => connectAll(vm.client, address, PORTS);
+    const met = (address = machine().host().address) => connectAll(machine().client, address, PORTS);
 
     function judged(): JudgedInterface {
       const { interfaces } = web.state["status"] as { interfaces: JudgedInterface[] };
@@ -156,24 +157,24 @@ for (const kernel of kernels) {
 
     /** Where programs judge what eth0 receives, as bpftool shows it. */
     async function attached(): Promise<string[]> {
-      const [shows] = await vm.host().bpftool<[NetShow]>("net", "show", "dev", "eth0");
+      const [shows] = await machine().host().bpftool<[NetShow]>("net", "show", "dev", "eth0");
       const ingress = shows.tc.map(({ kind }) => kind).filter((kind) => kind.endsWith("/ingress"));
       return [...shows.xdp.map(() => "xdp"), ...ingress];
     }
 
     async function detach(): Promise<void> {
       if (!tcx) {
-        await vm.host().exec(["tc", "filter", "delete", "dev", "eth0", "ingress"]);
+        await machine().host().exec(["tc", "filter", "delete", "dev", "eth0", "ingress"]);
         return;
       }
-      const links = (await bpffsOf(vm.host())).filter((path) => path.includes("/links/"));
-      for (const link of links) await vm.host().bpftool("link", "detach", "pinned", link);
+      const links = (await bpffsOf(machine().host())).filter((path) => path.includes("/links/"));
+      for (const link of links) await machine().host().bpftool("link", "detach", "pinned", link);
     }
 
     /** What `policy show` says of the one plane. */
     async function shown(): Promise<PlaneFacts> {
-      const { host, port, hostKey = "" } = vm.host().connection;
-      const options = ["--identity", vm.host().identityFile, "--host-key", hostKey];
+      const { host, port, hostKey = "" } = machine().host().connection;
+      const options = ["--identity", machine().host().identityFile, "--host-key", hostKey];
       const line = ["policy", "show", `root@${host}:${port}`, "--json", ...options];
       const { stdout } = await run([process.execPath, command, ...line]);
       const { planes } = JSON.parse(stdout) as { planes: PlaneFacts[] };
@@ -183,7 +184,7 @@ for (const kernel of kernels) {
     /** A TCP connection to sshd, which says more only when it is asked. */
     async function opened(): Promise<{ answer(): Promise<string> }> {
       const script = `exec 3<>/dev/tcp/$0/22; head -c 7 <&3; read -r; echo nonsense >&3; timeout 10 cat <&3`;
-      const [program, ...words] = vm.client.command(["bash", "-c", script, vm.host().address]);
+      const [program, ...words] = machine().client.command(["bash", "-c", script, machine().host().address]);
       const child = spawn(program!, words, { stdio: ["pipe", "pipe", "inherit"] });
       let text = "";
       child.stdout.on("data", (data: Buffer) => (text += data.toString()));

@@ -9,8 +9,8 @@ import { attachmentContract } from "../e2e/attachments/contract";
 import { type AttachmentKind, kindOf } from "../e2e/attachments/kinds";
 import { bpffsOf } from "../e2e/filter";
 import { ManagedResource } from "../support/managed-resource";
-import { type KernelName, kernels } from "./machine/images";
-import { carried, Vm } from "./machine/vm";
+import type { KernelName } from "./machine/images";
+import { carried, type Vm } from "./machine/vm";
 
 const source = resolve(__dirname, "../fixtures/e2e/contract.bpf.c");
 
@@ -32,35 +32,26 @@ function kindsOf(kernel: KernelName): AttachmentKind[] {
   return [...everywhere, tcx, ...(withoutPerfLink.includes(kernel) ? [] : [kindOf("tracepoint")])];
 }
 
-for (const kernel of kernels) {
-  describe(`Linux ${kernel} in a virtual machine`, function () {
-    this.timeout(300_000);
-    let vm: Vm;
-
-    before(async () => {
-      vm = await Vm.boot(kernel);
-    });
-
-    after(async () => {
-      closeAll();
-      await vm?.destroy();
-    });
+/** Tests on a machine that is up. */
+export function kernelLimits(kernel: KernelName, machine: () => Vm): void {
+  describe("Given its hooks and maps", () => {
+    after(closeAll);
 
     for (const kind of kindsOf(kernel)) {
-      describe(`Attachment to ${kind.title}`, () => attachmentContract(kind, () => vm, carried));
+      describe(`Attachment to ${kind.title}`, () => attachmentContract(kind, machine, carried));
     }
 
     if (withoutTcx.includes(kernel)) {
       it("has no tcx: the error names the kernel that has it, and the fallback", async () => {
         const tcx = { interface: "eth0", direction: "ingress" };
-        await refused("guard_tc", { tcx }, [/needs Linux 6\.6/, hostKernel(vm), /fallback: "tc"/]);
+        await refused("guard_tc", { tcx }, [/needs Linux 6\.6/, hostKernel(machine()), /fallback: "tc"/]);
       });
     }
 
     if (withoutPerfLink.includes(kernel)) {
       it("has no links of tracepoints: the error names the kernel that has them, and rawTracepoint", async () => {
         const tracepoint = { event: "sched/sched_process_exec" };
-        const expected = [/needs Linux 5\.15/, hostKernel(vm), /rawTracepoint/];
+        const expected = [/needs Linux 5\.15/, hostKernel(machine()), /rawTracepoint/];
         await refused("guard_tracepoint", { tracepoint }, expected);
       });
     }
@@ -94,7 +85,9 @@ for (const kernel of kernels) {
       for (const globals of [{}, { untracked: 1 }]) {
         const args = { ...connected(), source: policy, globals };
         const program = await ManagedResource.create("Program", "policy", args);
-        const { stdout } = await vm.host().exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);
+        const { stdout } = await machine()
+          .host()
+          .exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);
         assert.match(stdout, /"type":"xdp"/);
         await program.delete();
       }
@@ -120,40 +113,44 @@ for (const kernel of kernels) {
     });
 
     it("keeps nothing of all that", async () => {
-      assert.deepEqual(await bpffsOf(vm.host()), []);
-      const qdiscs = await vm.host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
+      assert.deepEqual(await bpffsOf(machine().host()), []);
+      const qdiscs = await machine().host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
       assert.doesNotMatch(qdiscs.stdout, /clsact/);
     });
 
-    const connected = () => ({ connection: vm.host().connection });
+    const connected = () => ({ connection: machine().host().connection });
 
     /** That an Attachment of the entrypoint fails so, and leaves nothing. */
     async function refused(entrypoint: string, hook: object, expected: RegExp[]): Promise<void> {
       const loaded = { ...connected(), source, load: [entrypoint] };
       const program = await ManagedResource.create("Program", "limits", loaded);
-      const pins = await bpffsOf(vm.host());
+      const pins = await bpffsOf(machine().host());
       const args = { ...connected(), program: program.entrypoint(entrypoint), ...hook };
       await assert.rejects(ManagedResource.create("Attachment", "limits", args), ({ message }: Error) => {
         for (const pattern of expected) assert.match(message, pattern);
         return true;
       });
-      assert.deepEqual(await bpffsOf(vm.host()), pins);
+      assert.deepEqual(await bpffsOf(machine().host()), pins);
       await program.delete();
     }
 
     const pinned = async (name: string): Promise<string> => {
-      const pin = (await bpffsOf(vm.host())).find((path) => path.endsWith(`/maps/${name}`));
+      const pin = (await bpffsOf(machine().host())).find((path) => path.endsWith(`/maps/${name}`));
       return pin ?? assert.fail(`no pin of map ${name}`);
     };
 
     /** Rows of an LPM trie as bpftool shows them: bytes of prefix length and address, then of the value. */
     async function dump(name: string): Promise<string[]> {
-      const rows = await vm.host().bpftool<Row[]>("map", "dump", "pinned", await pinned(name));
+      const rows = await machine()
+        .host()
+        .bpftool<Row[]>("map", "dump", "pinned", await pinned(name));
       return rows.map(({ key, value }) => [...key, ...value].map(Number).join(" "));
     }
 
     async function perCpu(name: string): Promise<number[][]> {
-      const rows = await vm.host().bpftool<PerCpuRow[]>("map", "dump", "pinned", await pinned(name));
+      const rows = await machine()
+        .host()
+        .bpftool<PerCpuRow[]>("map", "dump", "pinned", await pinned(name));
       return rows.map(({ values }) => values.map(({ value }) => littleEndian(value)));
     }
   });

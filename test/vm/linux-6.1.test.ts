@@ -1,0 +1,3 @@
+import { onKernel } from "./kernel";
+
+onKernel("6.1");
