@@ -114,6 +114,26 @@ export async function inTurn(
   return result;
 }
 
+/** How many runs of each make one value of `leastInTurn`. */
+const RUNS = 4;
+
+/**
+ * `rounds` values of each timer. All are timed in turn, and each value is the least of runs that lie as far apart as they
+ * can: what else the machine does only adds to a time, and does so for seconds on end.
+ */
+export async function leastInTurn(
+  timers: (() => number | Promise<number>)[],
+  rounds: number,
+): Promise<number[][]> {
+  const least = timers.map(() => Array.from({ length: rounds }, () => Infinity));
+  for (let run = 0; run < rounds * RUNS; run++)
+    for (const [index, time] of timers.entries()) {
+      const values = least[index]!;
+      values[run % rounds] = Math.min(values[run % rounds]!, await time());
+    }
+  return least;
+}
+
 /** Seconds of wall time. */
 export async function seconds(action: () => Promise<unknown>): Promise<number> {
   const start = process.hrtime.bigint();

@@ -3,7 +3,7 @@
  *
  * Owns: namespaces, addresses, processes in them, time of real packets. Does not own: the packets (frame.h).
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   interfaceIndex,
@@ -19,8 +19,6 @@ import { comesAsFrame, isXdp, type Path } from "./planes.js";
 import { type Workload, WORKLOADS } from "./workloads.js";
 
 const MILLISECONDS = 200;
-/** Of each wire in one round. */
-const RUNS = 4;
 const FLOWS = 16_384;
 /** By their number in frame.h; 0: random. */
 const MODES: Partial<Record<Path, number>> = { tracked: 1, new: 2 };
@@ -39,6 +37,9 @@ export async function compileSender(directory: string): Promise<Sender> {
 }
 
 let serial = 0;
+const wires = new Set<Wire>();
+// for a process that is told to end, and cannot wait
+process.on("exit", () => wires.forEach((wire) => wire.abandon()));
 
 export class Wire {
   private readonly far: string;
@@ -56,6 +57,7 @@ export class Wire {
 
   static async create(sender: Sender, path: Path): Promise<Wire> {
     const wire = new Wire(sender, path);
+    wires.add(wire);
     try {
       await wire.setUp();
     } catch (error) {
@@ -151,15 +153,12 @@ export class Wire {
       this.sink.stdin!.end();
       await ended;
     }
-    for (const name of [this.far, this.near]) await run(["ip", "netns", "delete", name], { check: false });
+    this.abandon();
   }
-}
 
-/** Nanoseconds a packet of each wire: the least of some runs in turn, since what else the machine does only adds to it. */
-export async function timeInTurn(wires: Wire[], workload: Workload): Promise<number[]> {
-  const least = wires.map(() => Infinity);
-  for (let run = 0; run < RUNS; run++)
-    for (const [index, wire] of wires.entries())
-      least[index] = Math.min(least[index]!, await wire.time(workload));
-  return least;
+  /** All but the receiver, which ends with this process. */
+  abandon(): void {
+    wires.delete(this);
+    for (const name of [this.far, this.near]) spawnSync("ip", ["netns", "delete", name]);
+  }
 }

@@ -10,10 +10,10 @@ import { join } from "node:path";
 import { BpfObject, type ProgramHandle } from "../../../provider/bpf/index.js";
 import { compileObjects, generationOf, Plane, shapeFor } from "../network-policy/planes.js";
 import { PacketWriter } from "../network-policy/test-run.js";
-import { compileSender, type Sender, timeInTurn, Wire } from "../network-policy/wire.js";
+import { compileSender, type Sender, Wire } from "../network-policy/wire.js";
 import { networkOf, type Workload } from "../network-policy/workloads.js";
 import { inDirectory } from "../objects.js";
-import { type Bench, inTurn, ratioAtMost, type RowGroup } from "../row.js";
+import { type Bench, leastInTurn, ratioAtMost, type RowGroup } from "../row.js";
 
 const SIZES = [1000, 10_000, 100_000];
 const PACKETS = 200_000;
@@ -45,14 +45,12 @@ export const policyFilter: RowGroup = {
         };
         const from = `from one of ${count.toLocaleString("en-US")} denied addresses`;
         if (wanted.has(run!)) {
-          const values = await inTurn(
-            bench.repeat,
-            async () => ours.time(),
-            async () => rival.time(),
-          );
+          const timers = [() => ours.time(), () => rival.time()];
+          const [times, baseline] = await leastInTurn(timers, bench.repeat);
           bench.report({
             name: run!,
-            ...values,
+            ours: times!,
+            baseline: baseline!,
             ...common,
             compares: `a test-run ${from}, against xdpfilt_alw_ip.o`,
           });
@@ -84,13 +82,9 @@ async function onWires(
       wires.push(wire);
       wire.attachXdp(program);
     }
-    const values = { ours: [] as number[], baseline: [] as number[] };
-    for (let pair = 0; pair < bench.repeat; pair++) {
-      const [ours, rival] = await timeInTurn(wires, workload);
-      values.ours.push(ours!);
-      values.baseline.push(rival!);
-    }
-    return values;
+    const timers = wires.map((wire) => () => wire.time(workload));
+    const [ours, baseline] = await leastInTurn(timers, bench.repeat);
+    return { ours: ours!, baseline: baseline! };
   } finally {
     for (const wire of wires) await wire.destroy();
   }

@@ -15,7 +15,7 @@ import {
 import { type Workload } from "../network-policy/workloads.js";
 import { RandomWalk } from "../memory.js";
 import { inDirectory } from "../objects.js";
-import { atMostAndShare, type Bench, type Goal, median, type RowGroup } from "../row.js";
+import { atMostAndShare, type Bench, type Goal, leastInTurn, median, type RowGroup } from "../row.js";
 
 const PATHS = ["stateless", "denied", "tracked", "new"] as const satisfies Path[];
 const SIZES = [10, 1000, 10_000, 100_000];
@@ -46,7 +46,7 @@ export const policyGrowth: RowGroup = {
           const planes: Both[] = [];
           try {
             for (const count of sizes) planes.push(both(objects, { ...of, count }, path));
-            measure(workload, path, sizes, planes, memory, bench);
+            await measure(workload, path, sizes, planes, memory, bench);
           } finally {
             for (const { ships, lpm } of planes) for (const plane of [ships, lpm]) plane[Symbol.dispose]();
           }
@@ -66,31 +66,29 @@ function both(objects: Objects, workload: Workload, path: Path): Both {
   return { ships: plane("ships"), lpm: plane("lpm") };
 }
 
-function measure(
+async function measure(
   workload: string,
   path: (typeof PATHS)[number],
   sizes: number[],
   planes: Both[],
   memory: RandomWalk,
   bench: Bench,
-): void {
-  const times = { ships: sizes.map((): number[] => []), lpm: sizes.map((): number[] => []) };
-  const growth = { ships: [] as number[], lpm: [] as number[] };
-  const reads: number[] = [];
-  for (let pair = 0; pair < bench.repeat; pair++) {
-    planes.forEach((variants, i) => {
-      for (const variant of ["ships", "lpm"] as const) times[variant][i]!.push(variants[variant].time());
-    });
-    for (const variant of ["ships", "lpm"] as const)
-      growth[variant].push(times[variant].at(-1)![pair]! - times[variant][0]![pair]!);
-    reads.push(memory.time());
-  }
-  const at = (variant: "ships" | "lpm") => times[variant].map((all) => Math.round(median(all))).join(", ");
+): Promise<void> {
+  const timers = planes.flatMap(({ ships, lpm }) => [() => ships.time(), () => lpm.time()]);
+  const values = await leastInTurn([...timers, () => memory.time()], bench.repeat);
+  const reads = values.at(-1)!;
+  const times = {
+    ships: sizes.map((_, i) => values[2 * i]!),
+    lpm: sizes.map((_, i) => values[2 * i + 1]!),
+  };
+  const growth = (variant: keyof typeof times) =>
+    times[variant].at(-1)!.map((time, round) => time - times[variant][0]![round]!);
+  const at = (variant: keyof typeof times) => times[variant].map((all) => Math.round(median(all))).join(", ");
   const most = sizes.at(-1)!.toLocaleString("en-US");
   bench.report({
     name: nameOf(workload, path),
-    ours: growth.ships,
-    baseline: growth.lpm,
+    ours: growth("ships"),
+    baseline: growth("lpm"),
     unit: "ns",
     goal: GOALS[path],
     compares: `growth from 10 to ${most} of ns a packet, against the same program with LPM maps`,

@@ -21,10 +21,10 @@ import {
   settingsOf,
   shapeFor,
 } from "../network-policy/planes.js";
-import { compileSender, type Sender, timeInTurn, Wire } from "../network-policy/wire.js";
+import { compileSender, type Sender, Wire } from "../network-policy/wire.js";
 import { type Workload } from "../network-policy/workloads.js";
 import { inDirectory } from "../objects.js";
-import { type Bench, median, ratioAtMost, type RowGroup, timesFaster } from "../row.js";
+import { type Bench, leastInTurn, median, ratioAtMost, type RowGroup, timesFaster } from "../row.js";
 
 const PATHS: Path[] = [
   "stateless-tcx",
@@ -72,7 +72,11 @@ export const policyWire: RowGroup = {
     }),
 };
 
-type Times = { ours: number[] } & Partial<Record<Form, number[]>>;
+interface Times {
+  ours: number[];
+  sets: number[];
+  plain?: number[];
+}
 
 async function measure(sender: Sender, workload: Workload, path: Path, repeat: number): Promise<Times> {
   const shape = shapeFor(path);
@@ -90,27 +94,21 @@ async function measure(sender: Sender, workload: Workload, path: Path, repeat: n
         rulesetOf(workload, { form, action: shape.action, stateful: !isStateless(path) }),
       );
     }
-    const times: Times = { ours: [], ...Object.fromEntries(forms.map((form) => [form, []])) };
     const contenders = ["ours", ...forms] as const;
     if (path === "tracked") for (const who of contenders) await wires[who]!.open(workload);
-    for (let round = 0; round < repeat; round++) {
-      const values = await timeInTurn(
-        contenders.map((who) => wires[who]!),
-        workload,
-      );
-      contenders.forEach((who, index) => times[who]!.push(values[index]!));
-    }
+    const timers = contenders.map((who) => () => wires[who]!.time(workload));
+    const [ours, sets, plain] = await leastInTurn(timers, repeat);
     const [reason, verdict] =
       path === "tracked" ? (["connection", "allow"] as const) : (["rule", shape.action] as const);
     if (plane.total(reason, "ingress", verdict) === 0n) throw new Error(`no packet was ${path}`);
-    return times;
+    return { ours: ours!, sets: sets!, ...(plain && { plain }) };
   } finally {
     for (const wire of Object.values(wires)) await wire.destroy();
   }
 }
 
 function report(rows: string[], { ours, sets, plain }: Times, path: Path, bench: Bench): void {
-  const setsAreFaster = plain === undefined || median(sets!) <= median(plain);
+  const setsAreFaster = plain === undefined || median(sets) <= median(plain);
   const text = (form: string, times?: number[]) =>
     times === undefined ? [] : [`${form} ${Math.round(median(times))} ns`];
   for (const name of rows) {
@@ -118,7 +116,7 @@ function report(rows: string[], { ours, sets, plain }: Times, path: Path, bench:
     bench.report({
       name,
       ours,
-      baseline: isPlain || !setsAreFaster ? plain! : sets!,
+      baseline: isPlain || !setsAreFaster ? plain! : sets,
       unit: "ns",
       goal: isPlain ? timesFaster(10) : ratioAtMost(1),
       compares: `a ${comesAsFrame(path) ? "frame by XDP" : "packet"} over a veth pair, sent and received, against nftables with ${isPlain || !setsAreFaster ? "plain rules" : "interval sets"}`,
