@@ -3,7 +3,7 @@
 // Without a phase: all but vm. e2e/plugin is what test/e2e/plugin has, and so on. --all also runs what is too slow for
 // every day (EBPF_TEST_ALL=1).
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -90,6 +90,7 @@ async function runPart(part, { all, grep }) {
   sweepDeadRuns();
   const directory = mkdtempSync(join(tmpdir(), `ebpf-test-${process.pid}-`));
   try {
+    chmodSync(directory, 0o711); // servers that refuse to run as root have directories of their own in it
     const summary = join(directory, "summary.json");
     const status = await mocha(part, grep, phases[phaseOf(part)].minutes[all ? 1 : 0], {
       TMPDIR: directory,
