@@ -35,6 +35,7 @@ function kindsOf(kernel: KernelName): AttachmentKind[] {
 /** Tests on a machine that is up. */
 export function kernelLimits(kernel: KernelName, machine: () => Vm): void {
   describe("Given its hooks and maps", () => {
+    const host = () => machine().host();
     after(closeAll);
 
     for (const kind of kindsOf(kernel)) {
@@ -85,9 +86,7 @@ export function kernelLimits(kernel: KernelName, machine: () => Vm): void {
       for (const globals of [{}, { untracked: 1 }]) {
         const args = { ...connected(), source: policy, globals };
         const program = await ManagedResource.create("Program", "policy", args);
-        const { stdout } = await machine()
-          .host()
-          .exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);
+        const { stdout } = await host().exec(["bpftool", "-j", "prog", "show", "name", "judge_xdp"]);
         assert.match(stdout, /"type":"xdp"/);
         await program.delete();
       }
@@ -113,44 +112,40 @@ export function kernelLimits(kernel: KernelName, machine: () => Vm): void {
     });
 
     it("keeps nothing of all that", async () => {
-      assert.deepEqual(await bpffsOf(machine().host()), []);
-      const qdiscs = await machine().host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
+      assert.deepEqual(await bpffsOf(host()), []);
+      const qdiscs = await host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
       assert.doesNotMatch(qdiscs.stdout, /clsact/);
     });
 
-    const connected = () => ({ connection: machine().host().connection });
+    const connected = () => ({ connection: host().connection });
 
     /** That an Attachment of the entrypoint fails so, and leaves nothing. */
     async function refused(entrypoint: string, hook: object, expected: RegExp[]): Promise<void> {
       const loaded = { ...connected(), source, load: [entrypoint] };
       const program = await ManagedResource.create("Program", "limits", loaded);
-      const pins = await bpffsOf(machine().host());
+      const pins = await bpffsOf(host());
       const args = { ...connected(), program: program.entrypoint(entrypoint), ...hook };
       await assert.rejects(ManagedResource.create("Attachment", "limits", args), ({ message }: Error) => {
         for (const pattern of expected) assert.match(message, pattern);
         return true;
       });
-      assert.deepEqual(await bpffsOf(machine().host()), pins);
+      assert.deepEqual(await bpffsOf(host()), pins);
       await program.delete();
     }
 
     const pinned = async (name: string): Promise<string> => {
-      const pin = (await bpffsOf(machine().host())).find((path) => path.endsWith(`/maps/${name}`));
+      const pin = (await bpffsOf(host())).find((path) => path.endsWith(`/maps/${name}`));
       return pin ?? assert.fail(`no pin of map ${name}`);
     };
 
     /** Rows of an LPM trie as bpftool shows them: bytes of prefix length and address, then of the value. */
     async function dump(name: string): Promise<string[]> {
-      const rows = await machine()
-        .host()
-        .bpftool<Row[]>("map", "dump", "pinned", await pinned(name));
+      const rows = await host().bpftool<Row[]>("map", "dump", "pinned", await pinned(name));
       return rows.map(({ key, value }) => [...key, ...value].map(Number).join(" "));
     }
 
     async function perCpu(name: string): Promise<number[][]> {
-      const rows = await machine()
-        .host()
-        .bpftool<PerCpuRow[]>("map", "dump", "pinned", await pinned(name));
+      const rows = await host().bpftool<PerCpuRow[]>("map", "dump", "pinned", await pinned(name));
       return rows.map(({ values }) => values.map(({ value }) => littleEndian(value)));
     }
   });

@@ -37,6 +37,8 @@ const alternate = [rule("alternate", "TCP", 8443), ...common];
 /** Tests on a machine that is up, and that no policy judges. */
 export function policyLife(kernel: KernelName, machine: () => Vm): void {
   describe("Given a network policy and its set", () => {
+    const host = () => machine().host();
+    const client = () => machine().client;
     let set: ManagedResource;
     let web: ManagedResource;
     const services: NetworkService[] = [];
@@ -45,8 +47,8 @@ export function policyLife(kernel: KernelName, machine: () => Vm): void {
     before(async () => {
       set = await ManagedResource.create("AddressSet", "offices", offices("203.0.113.0/24"));
       const node = await machine().agentNode();
-      services.push(await NetworkService.start(machine().host(), { tcp: PORTS, udp: [7, 9], node }));
-      services.push(await NetworkService.start(machine().client, { tcp: [8080], node }));
+      services.push(await NetworkService.start(host(), { tcp: PORTS, udp: [7, 9], node }));
+      services.push(await NetworkService.start(client(), { tcp: [8080], node }));
     });
 
     after(async () => {
@@ -59,31 +61,26 @@ export function policyLife(kernel: KernelName, machine: () => Vm): void {
       const { ingress } = judged();
       assert.equal(ingress, tcx ? "tcx" : "tc");
       assert.deepEqual(await attached(), [`${tcx ? "tcx" : "clsact"}/ingress`]);
-      const host = machine().host();
-      for (const address of [host.address, host.address6]) {
+      for (const address of [host().address, host().address6]) {
         assert.deepEqual(await met(address), { 443: "open", 2222: "dropped", 8443: "dropped" });
-        assert.ok(await connectUdp(machine().client, address, 7));
-        assert.ok(!(await connectUdp(machine().client, address, 9)));
+        assert.ok(await connectUdp(client(), address, 7));
+        assert.ok(!(await connectUdp(client(), address, 9)));
       }
-      for (const address of [machine().client.address, machine().client.address6]) {
-        assert.equal(await connect(host, address, 8080), "open");
+      for (const address of [client().address, client().address6]) {
+        assert.equal(await connect(host(), address, 8080), "open");
       }
     });
 
     it("follows the set, which is updated on its own", async () => {
-      await set.update(offices("203.0.113.0/24", `${machine().client.address}/32`));
-      assert.equal(await connect(machine().client, machine().host().address, 2222), "open");
-      assert.equal(
-        await connect(machine().client, machine().host().address6, 2222),
-        "dropped",
-        "no IPv6 network is in it",
-      );
+      await set.update(offices("203.0.113.0/24", `${client().address}/32`));
+      assert.equal(await connect(client(), host().address, 2222), "open");
+      assert.equal(await connect(client(), host().address6, 2222), "dropped", "no IPv6 network is in it");
     });
 
     it("is edited under traffic: no packet is lost, a connection goes on, and rules count on", async () => {
       const ssh = await opened();
       const { packetsPerSecond } = carried;
-      const flood = await Flood.start(machine().client, machine().host(), { packetsPerSecond });
+      const flood = await Flood.start(client(), host(), { packetsPerSecond });
       await flood.flowing(packetsPerSecond / 5);
       await web.update(policy(alternate));
       await flood.flowing(packetsPerSecond / 5);
@@ -106,10 +103,10 @@ export function policyLife(kernel: KernelName, machine: () => Vm): void {
       await web.update(policy(https));
       await detach();
       assert.deepEqual(await attached(), []);
-      assert.equal(await connect(machine().client, machine().host().address, 8443), "open");
+      assert.equal(await connect(client(), host().address, 8443), "open");
       assert.notDeepEqual(await web.refresh(), []);
       assert.equal(await web.update(policy(https)), true);
-      assert.equal(await connect(machine().client, machine().host().address, 8443), "dropped");
+      assert.equal(await connect(client(), host().address, 8443), "dropped");
       assert.deepEqual(await web.refresh(), []);
       await web.delete();
     });
@@ -118,11 +115,11 @@ export function policyLife(kernel: KernelName, machine: () => Vm): void {
       web = await ManagedResource.create("NetworkPolicy", "web", policy(https, { hook: "xdp" }));
       assert.equal(judged().ingress, "xdp");
       assert.deepEqual(await attached(), ["xdp"]);
-      for (const address of [machine().host().address, machine().host().address6]) {
-        assert.equal(await connect(machine().client, address, 443), "open");
-        assert.equal(await connect(machine().client, address, 8443), "dropped");
+      for (const address of [host().address, host().address6]) {
+        assert.equal(await connect(client(), address, 443), "open");
+        assert.equal(await connect(client(), address, 8443), "dropped");
       }
-      assert.equal(await connect(machine().host(), machine().client.address, 8080), "open");
+      assert.equal(await connect(host(), client().address, 8080), "open");
     });
 
     it("leaves nothing when it is destroyed", async () => {
@@ -131,24 +128,24 @@ export function policyLife(kernel: KernelName, machine: () => Vm): void {
       closeAll();
       assert.deepEqual(await met(), { 443: "open", 2222: "open", 8443: "open" });
       assert.deepEqual(await attached(), []);
-      assert.deepEqual(await bpffsOf(machine().host()), []);
-      const programs = await machine().host().bpftool<{ name?: string }[]>("prog", "show");
+      assert.deepEqual(await bpffsOf(host()), []);
+      const programs = await host().bpftool<{ name?: string }[]>("prog", "show");
       assert.deepEqual(
         programs.filter(({ name }) => name?.startsWith("judge_")),
         [],
       );
-      const qdiscs = await machine().host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
+      const qdiscs = await host().exec(["tc", "qdisc", "show", "dev", "eth0"]);
       assert.doesNotMatch(qdiscs.stdout, /clsact/);
       const records = ["find", "/var/lib/pulumi-ebpf", "-path", "*/records/*", "-type", "f"];
-      assert.equal((await machine().host().exec(records)).stdout, "");
+      assert.equal((await host().exec(records)).stdout, "");
     });
 
-    const connected = () => ({ connection: machine().host().connection });
+    const connected = () => ({ connection: host().connection });
     const offices = (...cidrs: string[]): Properties => ({ ...connected(), cidrs });
     const policy = (ingress: Properties[], change: Properties = {}): Properties => ({
       ...{ ...connected(), interfaces: ["eth0"], ingress, ...change },
     });
-    const met = (address = machine().host().address) => connectAll(machine().client, address, PORTS);
+    const met = (address = host().address) => connectAll(client(), address, PORTS);
 
     function judged(): JudgedInterface {
       const { interfaces } = web.state["status"] as { interfaces: JudgedInterface[] };
@@ -157,25 +154,25 @@ export function policyLife(kernel: KernelName, machine: () => Vm): void {
 
     /** Where programs judge what eth0 receives, as bpftool shows it. */
     async function attached(): Promise<string[]> {
-      const [shows] = await machine().host().bpftool<[NetShow]>("net", "show", "dev", "eth0");
+      const [shows] = await host().bpftool<[NetShow]>("net", "show", "dev", "eth0");
       const ingress = shows.tc.map(({ kind }) => kind).filter((kind) => kind.endsWith("/ingress"));
       return [...shows.xdp.map(() => "xdp"), ...ingress];
     }
 
     async function detach(): Promise<void> {
       if (!tcx) {
-        await machine().host().exec(["tc", "filter", "delete", "dev", "eth0", "ingress"]);
+        await host().exec(["tc", "filter", "delete", "dev", "eth0", "ingress"]);
         return;
       }
-      const links = (await bpffsOf(machine().host())).filter((path) => path.includes("/links/"));
-      for (const link of links) await machine().host().bpftool("link", "detach", "pinned", link);
+      const links = (await bpffsOf(host())).filter((path) => path.includes("/links/"));
+      for (const link of links) await host().bpftool("link", "detach", "pinned", link);
     }
 
     /** What `policy show` says of the one plane. */
     async function shown(): Promise<PlaneFacts> {
-      const { host, port, hostKey = "" } = machine().host().connection;
-      const options = ["--identity", machine().host().identityFile, "--host-key", hostKey];
-      const line = ["policy", "show", `root@${host}:${port}`, "--json", ...options];
+      const { host: address, port, hostKey = "" } = host().connection;
+      const options = ["--identity", host().identityFile, "--host-key", hostKey];
+      const line = ["policy", "show", `root@${address}:${port}`, "--json", ...options];
       const { stdout } = await run([process.execPath, command, ...line]);
       const { planes } = JSON.parse(stdout) as { planes: PlaneFacts[] };
       return planes[0] ?? assert.fail(stdout);
@@ -184,7 +181,7 @@ export function policyLife(kernel: KernelName, machine: () => Vm): void {
     /** A TCP connection to sshd, which says more only when it is asked. */
     async function opened(): Promise<{ answer(): Promise<string> }> {
       const script = `exec 3<>/dev/tcp/$0/22; head -c 7 <&3; read -r; echo nonsense >&3; timeout 10 cat <&3`;
-      const [program, ...words] = machine().client.command(["bash", "-c", script, machine().host().address]);
+      const [program, ...words] = client().command(["bash", "-c", script, host().address]);
       const child = spawn(program!, words, { stdio: ["pipe", "pipe", "inherit"] });
       let text = "";
       child.stdout.on("data", (data: Buffer) => (text += data.toString()));

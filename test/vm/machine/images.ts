@@ -14,18 +14,16 @@ export type KernelName = "5.10" | "6.1" | "6.12" | "sid";
 
 const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "pulumi-ebpf");
 
-/** Directory of the images; builds what is missing, which takes minutes. */
-export async function images(): Promise<string> {
+/** Directory of the images. */
+export function images(): string {
   const recipe = ["build.sh", "initramfs-init", "vm-init"].map((name) => readFileSync(join(__dirname, name)));
   const digest = createHash("sha256").update(Buffer.concat(recipe)).digest("hex").slice(0, 12);
-  const directory = join(cache, `vm-${digest}`);
-  await run([join(__dirname, "build.sh"), directory], { timeoutSeconds: 2400 });
-  return directory;
+  return join(cache, `vm-${digest}`);
 }
 
-/** Mocha's: before any suite waits for its machine. */
+/** Mocha's, once and before any suite waits for its machine: builds what is missing, which takes minutes. */
 export async function mochaGlobalSetup(): Promise<void> {
-  await images();
+  await run([join(__dirname, "build.sh"), images()], { timeoutSeconds: 2400 });
 }
 
 /** `uname -r` of a kernel. */

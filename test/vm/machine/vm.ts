@@ -50,7 +50,7 @@ export class Vm implements TestSite {
 
   /** Resolves when SSH answers and the data path is up. */
   static async boot(kernel: KernelName, { init = "busybox" }: VmOptions = {}): Promise<Vm> {
-    const image = await images();
+    const image = images();
     const directory = mkdtempSync(join(tmpdir(), `${temporaryPrefix}vm-`));
     const qemu = await Qemu.create(image, kernel, directory, `vm.init=${init}`);
     const ssh = new Ssh(image, qemu, directory, kernel);
