@@ -1,7 +1,8 @@
 /**
- * What a row of the bench is: two things timed in turn, and the goal that their medians are held against.
+ * What a row of the bench is: two things timed in turn, and the goal that they are held against. Their ratio is the median
+ * of the pairs' ratios, not that of medians: a machine is slow or fast for seconds on end, which meets both of a pair.
  *
- * Owns: the interfaces, goals, median and spread. Does not own: what is measured (rows/), how it is shown (report.ts).
+ * Owns: the interfaces, goals, turns, median and ratio. Does not own: what is measured (rows/), how it is shown (report.ts).
  */
 
 export interface RowGroup {
@@ -39,7 +40,7 @@ export interface Goal {
   holds(ours: number[], baseline: number[]): boolean;
 }
 
-/** Median of ours ÷ median of baseline is at most `limit`. */
+/** Ours ÷ baseline is at most `limit`. */
 export function ratioAtMost(limit: number): Goal {
   return {
     text: `ratio <= ${limit}`,
@@ -51,7 +52,11 @@ export function ratioAtMost(limit: number): Goal {
 export function ratioAtMostAfter(limit: number, allowance: number, what: string): Goal {
   return {
     text: `ratio <= ${limit} after ${what}`,
-    holds: (ours, baseline) => median(ours) - allowance <= limit * median(baseline),
+    holds: (ours, baseline) =>
+      ratio(
+        ours.map((value) => value - allowance),
+        baseline,
+      ) <= limit,
   };
 }
 
@@ -63,7 +68,7 @@ export function atMostMore(limit: number, unit: Row["unit"]): Goal {
   };
 }
 
-/** Medians: ours is at most `limit`, and at most `share` of the baseline. */
+/** Median of ours is at most `limit`, and ours at most `share` of the baseline. */
 export function atMostAndShare(limit: number, unit: Row["unit"], share: number): Goal {
   return {
     text: `<= ${limit} ${unit}, ratio <= ${share}`,
@@ -84,13 +89,13 @@ export function alwaysAtMost(limit: number, unit: Row["unit"]): Goal {
   return { text: `ours <= ${limit} ${unit}`, holds: (ours) => ours.every((value) => value <= limit) };
 }
 
-/** `null` where the baseline is 0. */
+/** Ours ÷ baseline; `null` where the baseline is 0. */
 export function ratioOf(ours: number[], baseline: number[]): number | null {
   return median(baseline) === 0 ? null : ratio(ours, baseline);
 }
 
 function ratio(ours: number[], baseline: number[]): number {
-  return median(ours) / median(baseline);
+  return median(baseline.map((value, pair) => ours[pair]! / value));
 }
 
 export function median(values: number[]): number {
@@ -106,12 +111,19 @@ export async function inTurn(
   ours: () => Promise<number>,
   baseline: () => Promise<number>,
 ): Promise<{ ours: number[]; baseline: number[] }> {
-  const result: { ours: number[]; baseline: number[] } = { ours: [], baseline: [] };
-  for (let pair = 0; pair < repeat; pair++) {
-    result.ours.push(await ours());
-    result.baseline.push(await baseline());
-  }
-  return result;
+  const [first, second] = await allInTurn([ours, baseline], repeat);
+  return { ours: first!, baseline: second! };
+}
+
+/** As inTurn, of any number of timers. */
+export async function allInTurn(
+  timers: (() => number | Promise<number>)[],
+  rounds: number,
+): Promise<number[][]> {
+  const times: number[][] = timers.map(() => []);
+  for (let round = 0; round < rounds; round++)
+    for (const [index, time] of timers.entries()) times[index]!.push(await time());
+  return times;
 }
 
 /** How many runs of each make one value of `leastInTurn`. */
@@ -125,13 +137,10 @@ export async function leastInTurn(
   timers: (() => number | Promise<number>)[],
   rounds: number,
 ): Promise<number[][]> {
-  const least = timers.map(() => Array.from({ length: rounds }, () => Infinity));
-  for (let run = 0; run < rounds * RUNS; run++)
-    for (const [index, time] of timers.entries()) {
-      const values = least[index]!;
-      values[run % rounds] = Math.min(values[run % rounds]!, await time());
-    }
-  return least;
+  const all = await allInTurn(timers, rounds * RUNS);
+  const least = (times: number[], value: number): number =>
+    Math.min(...times.filter((_, run) => run % rounds === value));
+  return all.map((times) => Array.from({ length: rounds }, (_, value) => least(times, value)));
 }
 
 /** Seconds of wall time. */

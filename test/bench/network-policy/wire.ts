@@ -15,11 +15,14 @@ import { run } from "../../support/command.js";
 import { type DataPlane } from "../../support/data-plane.js";
 import { ownPrefix } from "../../support/lab-network.js";
 import { compileObject, compileProgram } from "../objects.js";
+import { allInTurn } from "../row.js";
 import { comesAsFrame, isXdp, type Path } from "./planes.js";
 import { type Workload, WORKLOADS } from "./workloads.js";
 
 const MILLISECONDS = 200;
 const FLOWS = 16_384;
+/** For each pair that a row shall have: a run is short. */
+const PAIRS = 4;
 /** By their number in frame.h; 0: random. */
 const MODES: Partial<Record<Path, number>> = { tracked: 1, new: 2 };
 
@@ -161,4 +164,12 @@ export class Wire {
     wires.delete(this);
     for (const name of [this.far, this.near]) spawnSync("ip", ["netns", "delete", name]);
   }
+}
+
+/** Nanoseconds a packet on each wire, `PAIRS` times for each of `repeat`. */
+export function timeInTurn(wires: Wire[], workload: Workload, repeat: number): Promise<number[][]> {
+  return allInTurn(
+    wires.map((wire) => () => wire.time(workload)),
+    PAIRS * repeat,
+  );
 }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { BpfObject, type ProgramHandle } from "../../../provider/bpf/index.js";
 import { compileObjects, generationOf, Plane, shapeFor } from "../network-policy/planes.js";
 import { PacketWriter } from "../network-policy/test-run.js";
-import { compileSender, type Sender, Wire } from "../network-policy/wire.js";
+import { compileSender, type Sender, timeInTurn, Wire } from "../network-policy/wire.js";
 import { networkOf, type Workload } from "../network-policy/workloads.js";
 import { inDirectory } from "../objects.js";
 import { type Bench, leastInTurn, ratioAtMost, type RowGroup } from "../row.js";
@@ -82,8 +82,7 @@ async function onWires(
       wires.push(wire);
       wire.attachXdp(program);
     }
-    const timers = wires.map((wire) => () => wire.time(workload));
-    const [ours, baseline] = await leastInTurn(timers, bench.repeat);
+    const [ours, baseline] = await timeInTurn(wires, workload, bench.repeat);
     return { ours: ours!, baseline: baseline! };
   } finally {
     for (const wire of wires) await wire.destroy();

@@ -21,10 +21,10 @@ import {
   settingsOf,
   shapeFor,
 } from "../network-policy/planes.js";
-import { compileSender, type Sender, Wire } from "../network-policy/wire.js";
+import { compileSender, type Sender, timeInTurn, Wire } from "../network-policy/wire.js";
 import { type Workload } from "../network-policy/workloads.js";
 import { inDirectory } from "../objects.js";
-import { type Bench, leastInTurn, median, ratioAtMost, type RowGroup, timesFaster } from "../row.js";
+import { type Bench, median, ratioAtMost, type RowGroup, timesFaster } from "../row.js";
 
 const PATHS: Path[] = [
   "stateless-tcx",
@@ -96,8 +96,11 @@ async function measure(sender: Sender, workload: Workload, path: Path, repeat: n
     }
     const contenders = ["ours", ...forms] as const;
     if (path === "tracked") for (const who of contenders) await wires[who]!.open(workload);
-    const timers = contenders.map((who) => () => wires[who]!.time(workload));
-    const [ours, sets, plain] = await leastInTurn(timers, repeat);
+    const [ours, sets, plain] = await timeInTurn(
+      contenders.map((who) => wires[who]!),
+      workload,
+      repeat,
+    );
     const [reason, verdict] =
       path === "tracked" ? (["connection", "allow"] as const) : (["rule", shape.action] as const);
     if (plane.total(reason, "ingress", verdict) === 0n) throw new Error(`no packet was ${path}`);
