@@ -81,7 +81,7 @@ export class Draft {
     table.arrange(this.policies);
     const update = this.update();
     ruleSets.forEach((rules, i) => {
-      if (rules.changes(update)) this.own(i).update(update);
+      if (rules.contents.changes(update)) this.own(i).update(update);
     });
     this.writeLabels();
     this.writeHeader();
@@ -179,7 +179,7 @@ export class Draft {
     for (const chunk of this.newChunks) {
       const { policy, direction, policyNumber } = chunk;
       const set = 2 * DIRECTIONS.indexOf(direction) + (policy.mode === "audit" ? 1 : 0);
-      const rules = this.own(set);
+      const { contents } = this.own(set);
       parseRules(this.options.read(chunk.blob)).forEach((rule, i) => {
         const deny = rule.action === "deny" ? 1 : 0;
         // of a hundred thousand rules from nothing no names are put together
@@ -197,15 +197,15 @@ export class Draft {
           if (
             !anew &&
             table.set[slot] === set &&
-            rules.has(table.peers[slot]!, table.services[slot]!, peers, services)
+            contents.has(table.peers[slot]!, table.services[slot]!, peers, services)
           ) {
             table.chunk[slot] = chunk.number;
             return;
           }
-          if (!anew) this.own(table.set[slot]!).release(table.peers[slot]!, table.services[slot]!);
+          if (!anew) this.own(table.set[slot]!).contents.release(table.peers[slot]!, table.services[slot]!);
           if (table.set[slot] === set) instead = table.peers[slot]!;
         }
-        const kept = rules.retain(peers, services, anew ? 0 : instead);
+        const kept = contents.retain(peers, services, anew ? 0 : instead);
         const fields: RuleFields = {
           set,
           policy: policyNumber,
@@ -219,7 +219,7 @@ export class Draft {
       });
     }
     for (const slot of gone.values()) {
-      if (!anew) this.own(table.set[slot]!).release(table.peers[slot]!, table.services[slot]!);
+      if (!anew) this.own(table.set[slot]!).contents.release(table.peers[slot]!, table.services[slot]!);
       table.remove(slot);
     }
   }
@@ -313,7 +313,7 @@ export class Draft {
 }
 
 function newRuleSets(): RuleSet[] {
-  return Array.from({ length: RULE_SETS }, (_, set) => new RuleSet(set + 1));
+  return Array.from({ length: RULE_SETS }, (_, set) => RuleSet.empty(set + 1));
 }
 
 function nameOf({ stack, name }: { stack: string; name: string }): string {

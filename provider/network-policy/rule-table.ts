@@ -33,6 +33,11 @@ export interface RuleFields {
   services: number;
 }
 
+export interface SlotsByPeers {
+  starts: Uint32Array;
+  slots: Uint32Array;
+}
+
 export interface PolicyName {
   stack: string;
   name: string;
@@ -129,6 +134,21 @@ export class RuleTable {
   remove(slot: number): void {
     this.set[slot] = FREE;
     this.retired.add(slot);
+  }
+
+  /** Slots of a rule set by their peers: `slots[starts[peers]]` and on, up to the start of the next. */
+  byPeers(set: number, peers: number): SlotsByPeers {
+    const starts = new Uint32Array(peers + 1);
+    for (let slot = 0; slot < this.count; slot++) {
+      if (this.set[slot] === set && this.peers[slot] !== 0) starts[this.peers[slot]!]!++;
+    }
+    for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
+    const slots = new Uint32Array(starts.at(-1)!);
+    const next = starts.slice();
+    for (let slot = 0; slot < this.count; slot++) {
+      if (this.set[slot] === set && this.peers[slot] !== 0) slots[next[this.peers[slot]! - 1]!++] = slot;
+    }
+    return { starts, slots };
   }
 
   /** Slots of rules that were added. */

@@ -76,7 +76,7 @@ export class Union implements CompiledUnion {
 
   get usesSelf(): boolean {
     const self = this.state.sets.findIndex((set) => set?.key === SELF);
-    return this.state.ruleSets.some((rules) => rules.names(self));
+    return this.state.ruleSets.some((rules) => rules.contents.names(self));
   }
 
   rule(slot: number): CompiledRule | undefined {
