@@ -9,6 +9,7 @@ import { closesEverything, ip, pings, PrivateNetwork } from "../bpf/support";
 import { ethernet, frameOf, type Wire } from "../../../provider/network-policy/frames";
 import { counterIndexes } from "../../../provider/network-policy/cells";
 import { DataPlane, u32 } from "../../support/data-plane";
+import { policy, web } from "../../unit/network-policy/judging";
 
 const https: Packet = {
   ...{ direction: "ingress", source: "192.0.2.9", destination: "198.51.100.1" },
@@ -19,20 +20,8 @@ const answer: Packet = {
   ...{ direction: "egress", source: "198.51.100.1", destination: "192.0.2.9" },
   ...{ protocol: "TCP", sourcePort: 443, destinationPort: 50000, tcpFlags: ["SYN", "ACK"] },
 };
-const web: AppliedRule = { name: "https", action: "allow", ports: [{ protocol: "TCP", port: 443 }] };
 const VLAN = { protocol: 0x8100, id: 5 } as const;
 const QINQ = { protocol: 0x88a8, id: 6 } as const;
-
-function policy(parts: Partial<AppliedPolicy>): AppliedPolicy {
-  return {
-    stack: "acme/prod",
-    name: "web",
-    mode: "enforce",
-    infrastructure: true,
-    established: "recheck",
-    ...parts,
-  };
-}
 
 let number = 1000n;
 

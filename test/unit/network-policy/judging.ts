@@ -57,29 +57,13 @@ export function written(
 }
 
 export function ping(parts: Partial<Packet> = {}): Packet {
-  const { source, destination } = https;
-  return {
-    direction: "ingress",
-    source,
-    destination,
-    protocol: "ICMP",
-    type: 8,
-    code: 0,
-    identifier: 7,
-    ...parts,
-  };
+  return echo(https, 8, parts);
 }
 
 export function reply(parts: Partial<Packet> = {}): Packet {
-  const { source, destination } = answer;
-  return {
-    direction: "egress",
-    source,
-    destination,
-    protocol: "ICMP",
-    type: 0,
-    code: 0,
-    identifier: 7,
-    ...parts,
-  };
+  return echo(answer, 0, parts);
+}
+
+function echo({ direction, source, destination }: Packet, type: number, parts: Partial<Packet>): Packet {
+  return { direction, source, destination, protocol: "ICMP", type, code: 0, identifier: 7, ...parts };
 }
