@@ -32,7 +32,8 @@ export function run(command, args, { cwd = root, env = {}, timeoutSeconds = 1800
       cwd,
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: timeoutSeconds * 1000,
+      // not `timeout`: its timer goes on, and this process with it, after a command that is not there
+      signal: AbortSignal.timeout(timeoutSeconds * 1000),
     });
     let stdout = "";
     let all = "";
@@ -41,7 +42,11 @@ export function run(command, args, { cwd = root, env = {}, timeoutSeconds = 1800
       all += text;
     });
     child.stderr.setEncoding("utf8").on("data", (text) => (all += text));
-    child.once("error", (error) => fail(new SetupError(`${command}: ${error.message}`)));
+    child.once("error", (error) => {
+      const reason =
+        error.name === "AbortError" ? `still runs after ${timeoutSeconds} s, ended` : error.message;
+      fail(new SetupError(`${command}: ${reason}`));
+    });
     child.once("close", (code, signal) => {
       if (code === 0) return done(stdout);
       const tail = all.trimEnd().split("\n").slice(-30).join("\n");
