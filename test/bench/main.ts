@@ -64,7 +64,7 @@ async function measure({ suite, wanted, repeat }: Arguments): Promise<Result[]> 
     const ofGroup = new Set(group.names.filter((name) => wanted.has(name)));
     if (ofGroup.size === 0) continue;
     const missing = new Set(ofGroup);
-    const say = (message: string): void => console.log(`${[...missing].join(" ")}: ${message}`);
+    const say = (message: string): void => console.log(`${label([...missing])}: ${message}`);
     try {
       await group.run(ofGroup, {
         repeat,
@@ -85,6 +85,10 @@ async function measure({ suite, wanted, repeat }: Arguments): Promise<Result[]> 
     }
   }
   return results.sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name));
+}
+
+function label([first, ...others]: string[]): string {
+  return others.length > 0 ? `${first} and ${others.length} more` : `${first}`;
 }
 
 async function main(): Promise<number> {

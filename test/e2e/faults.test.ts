@@ -118,7 +118,7 @@ for (const mode of modesUnderTest()) {
         const program = await ManagedResource.create("Program", "filter", programArgs(0));
         for (let pieces = 1, whole = false; !whole; pieces++) {
           closeAll();
-          proxy.cut = false;
+          proxy.restore();
           proxy.remaining = pieces;
           const args = programArgs(pieces);
           const outcome = await program.update(args).then(

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { connect as dial, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EbpfError } from "../../provider/errors";
 import type { Connection } from "../../provider/transport/connection";
 import { SessionPool } from "../../provider/transport/pool";
+import { CuttingProxy } from "../support/cutting-proxy";
 import { AGENTS, failure, SessionSuite } from "./session-suite";
 import { eventually } from "./ssh-suite";
 
@@ -13,9 +12,9 @@ describe("connection cut after so many bytes", () => {
   const suite = new SessionSuite([{}]);
   let proxy: CuttingProxy;
   before(async () => {
-    proxy = await CuttingProxy.start(suite.host.connection.host);
+    proxy = await CuttingProxy.to(suite.host.connection.host, 22);
   });
-  after(() => proxy?.end());
+  after(() => proxy?.close());
 
   it("is a clear error at every stage of dial, delivery and call, and leaves nothing half-done", async function () {
     this.timeout(180_000);
@@ -60,7 +59,7 @@ describe("connection cut after so many bytes", () => {
         await eventually("the proxy takes no more", () => Promise.resolve(proxy.stopped));
         await sleep(1_000);
         cancel(pool);
-        proxy.cut();
+        proxy.cutAll();
         const late = sleep(10_000, undefined, { ref: false });
         const error = await Promise.race([opening, late]);
         assert.ok(EbpfError.is(error, "transport", "cancelled"), `at once, and not ${String(error)}`);
@@ -82,64 +81,3 @@ describe("connection cut after so many bytes", () => {
     }
   }
 });
-
-/** Passes TCP on to port 22 of a host, until so many bytes have gone towards the host. */
-class CuttingProxy {
-  cutAfter = Infinity;
-  /** Nothing more is taken from the operator after so many bytes. */
-  stopAfter = Infinity;
-  stopped = false;
-  passed = 0;
-  private readonly sockets = new Set<Socket>();
-
-  private constructor(
-    private readonly server: Server,
-    readonly port: number,
-  ) {}
-
-  static async start(host: string): Promise<CuttingProxy> {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const proxy = new CuttingProxy(server, (server.address() as { port: number }).port);
-    server.on("connection", (near: Socket) => proxy.pass(near, dial(22, host)));
-    return proxy;
-  }
-
-  end(): void {
-    this.server.close();
-    this.cut();
-  }
-
-  /** As at the start. */
-  restore(): void {
-    [this.cutAfter, this.stopAfter, this.stopped, this.passed] = [Infinity, Infinity, false, 0];
-  }
-
-  cut(): void {
-    for (const socket of this.sockets) socket.destroy();
-  }
-
-  private pass(near: Socket, far: Socket): void {
-    for (const socket of [near, far]) {
-      this.sockets.add(socket);
-      socket
-        .on("error", () => {})
-        .on("close", () => {
-          near.destroy();
-          far.destroy();
-        });
-    }
-    far.pipe(near);
-    near.on("data", (chunk: Buffer) => {
-      const rest = this.cutAfter - this.passed;
-      this.passed += chunk.length;
-      if (this.passed >= this.stopAfter) {
-        this.stopped = true;
-        near.pause();
-      }
-      far.write(chunk.subarray(0, Math.max(0, Math.min(chunk.length, rest))), () => {
-        if (this.passed >= this.cutAfter) near.destroy();
-      });
-    });
-  }
-}

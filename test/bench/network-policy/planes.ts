@@ -13,8 +13,6 @@ import { type Hook, type Mode, PacketWriter } from "./test-run.js";
 import { policiesOf, type Shape, type Workload } from "./workloads.js";
 
 const FLOWS = 16_384;
-/** Entries of each table of connections. */
-const TABLE = 65_536;
 const PACKETS = 100_000;
 
 export type Variant = "ships" | "lpm";
@@ -83,7 +81,7 @@ export function settingsOf(path: Path, generation: Generation): [Settings, Load]
       counter_shards: rules > MOST_PER_CPU ? SHARDS : 0,
       shards_shared: possibleCpus() > SHARDS ? 1 : 0,
     },
-    { rules, flows: TABLE },
+    { rules, flows: null },
   ];
 }
 
