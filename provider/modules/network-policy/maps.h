@@ -59,10 +59,13 @@ struct {
 	__type(value, struct selector);
 } selectors SEC(".maps");
 
-/* connections without a reply so far, apart: what floods this table displaces no answered connection */
+/*
+ * connections without a reply so far, apart: what floods this table displaces no answered connection. With one entry more than
+ * a power of two the kernel makes twice as many buckets, so that a full table's hold half an entry each and not a whole one
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 65537);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 } half_open SEC(".maps");
