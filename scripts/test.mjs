@@ -52,7 +52,7 @@ async function main() {
   const engine = wanted.has("e2e");
   await setUp({
     machines: wanted.has("vm"),
-    databases: all && engine,
+    databases: engine,
     languages: engine ? ["yaml", ...(all ? ["python", "go"] : [])] : [],
     generators: wanted.has("unit"),
   });

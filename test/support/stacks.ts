@@ -37,8 +37,11 @@ export class Stacks {
   /** `{ a: 5, b: 5 }`: how many hosts each stack has. */
   static async create(sizes: Readonly<Record<string, number>>): Promise<Stacks> {
     const names = Object.keys(sizes);
-    const postgres = await Postgres.start();
     const lab = await Lab.create({ hosts: Object.values(sizes).reduce((sum, size) => sum + size, 0) });
+    const postgres = await Postgres.start().catch(async (error: unknown) => {
+      await lab.destroy();
+      throw error;
+    });
     let next = 0;
     const hosts = Object.fromEntries(
       Object.entries(sizes).map(([name, size]) => [name, lab.hosts.slice(next, (next += size))]),
