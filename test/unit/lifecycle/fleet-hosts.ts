@@ -1,4 +1,5 @@
 /** Several hosts for tests of fleets, by their names. */
+import assert from "node:assert/strict";
 import { createLifecycle, type Lifecycle, type Properties, readSettings } from "../../../provider/lifecycle";
 import { definitions } from "../../../provider/resources";
 import { openSources } from "../../../provider/sources";
@@ -64,4 +65,15 @@ export function fleetInputs(
   const { connection: _connection, ...inputs } = attachmentInputs({ xdp: { interface: device } });
   const hosts = names.map((host) => ({ connection: { host, user: "deploy" } }));
   return { ...inputs, hosts: { hosts, ...(rollout === undefined ? {} : { rollout }) }, ...rest };
+}
+
+/** Of an Attachment that a check finds nothing wrong with. */
+export async function checkedInputs(
+  lifecycle: Lifecycle,
+  news: Properties,
+  olds?: Properties,
+): Promise<Properties> {
+  const { inputs, failures } = await lifecycle.check("Attachment", olds, news);
+  assert.deepEqual(failures, []);
+  return inputs;
 }
