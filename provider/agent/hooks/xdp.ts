@@ -5,7 +5,7 @@ import type { XdpHook } from "../../protocol/hooks";
 import type { LinkRecord } from "../records";
 import { detachLink, detached, findInterface, updateLink } from "./findings";
 import type { Attached, HookFile, HookScope, Seen, Transition } from "./hook";
-import { redirects, vethsWithoutNapi } from "./veth-napi";
+import { redirects, vethsWithoutNapi } from "./veth";
 import { describeTarget, ifindexIfThere, ifindexOf, inNetns, sameTarget } from "./netns";
 
 const describe = (hook: XdpHook): string => `xdp on ${describeTarget(hook)}`;

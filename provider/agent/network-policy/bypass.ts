@@ -11,7 +11,7 @@ import type { Status } from "../../protocol/status";
 import type { Host } from "../host";
 import { inNetns } from "../hooks/netns";
 import { hookScope } from "../hooks/scope";
-import { redirects } from "../hooks/veth-napi";
+import { redirects } from "../hooks/veth";
 import { unlessMissing } from "../reconcile/actual";
 import { isDerived } from "./derived";
 import type { PlaneRecord } from "./plane-spec";

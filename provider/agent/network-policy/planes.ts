@@ -18,6 +18,8 @@ import { candidates } from "../../network-policy/candidates";
 import type { ApplyParams } from "../../protocol/messages";
 import { type Spec, digestOf } from "../../protocol/spec";
 import type { Host } from "../host";
+import { inNetns } from "../hooks/netns";
+import { veths } from "../hooks/veth";
 import type { Record } from "../records";
 import { type Commit, makeReady } from "../reconcile/apply";
 import { Handles, withHandles } from "../reconcile/handles";
@@ -61,7 +63,10 @@ export async function preparePlanes(preparation: Preparation): Promise<void> {
     const { interfaces, policies, cells } = plane.plane;
     words.push(`judge ${interfaces.join(", ")} by ${policies.join(", ")} (${cells} cells)`);
   }
-  if (dry) return tryPlanes(preparation, change);
+  if (dry) {
+    warnOfCopies(preparation, change);
+    return tryPlanes(preparation, change);
+  }
   const { record, withinSeconds } = preparation;
   const isConfirmed = record?.specDigest === digestOf(spec) && record.unconfirmed === undefined;
   preparation.planes = withinSeconds === undefined || isConfirmed ? change : { ...change, withinSeconds };
@@ -103,6 +108,19 @@ export function planesWithout(host: Host, id: string, context?: GuardContext): P
   if (problems.length === 0) problems.push(...guardPlanes(host, change, planned, { context, read }));
   if (problems.length > 0) throw allOf(problems);
   return planned;
+}
+
+/** Whoever chooses XDP wants it cheaper, and on a veth it is not: docs/network-policy.md, "Which hook". */
+function warnOfCopies({ spec, warnings }: Preparation, { next }: PlaneChange): void {
+  if (spec.policy?.hook !== "xdp") return;
+  const slow = next
+    .filter(({ wish }) => wish.policies.includes(spec.id))
+    .flatMap(({ wish }) => inNetns(wish, () => veths().filter((name) => wish.interfaces.includes(name))));
+  if (slow.length === 0) return;
+  const copies = "xdp copies each packet that a socket sends over a veth, as";
+  warnings.push({
+    message: `${copies} ${slow.join(", ")} ${slow.length > 1 ? "are" : "is"}: tc costs less there`,
+  });
 }
 
 /** Loads what is new without a trace, to hear the verifier and what stands in the way on the interfaces. */

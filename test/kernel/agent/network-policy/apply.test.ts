@@ -1,6 +1,5 @@
 /** Policies and sets by the agent's verbs: what they judge, what they show, and that they leave nothing. */
 import assert from "node:assert/strict";
-import { digestOf } from "../../../../provider/protocol/spec";
 import { closesEverything, ip } from "../../bpf/support";
 import { PolicyHost, setSpec, tcp, type Wish } from "./support";
 
@@ -230,13 +229,12 @@ describe("network policies on a host", function () {
 
   it("plans what apply would do, and leaves nothing of it", async () => {
     const { spec, blobs } = at.policy("web", { ingress: [{ name: "https", ports: tcp(443) }] });
-    const named = Object.fromEntries(blobs.map((bytes) => [digestOf(bytes), bytes]));
-    const planned = await at.agent.call("plan", { spec, blobs: named });
+    const planned = await at.plan({ spec, blobs });
     assert.deepEqual(planned.problems, []);
     assert.match(planned.changes.join(), /judge veth0 by demo\/test\/NetworkPolicy\/web/);
     assert.deepEqual([at.host.pins(), at.programs("ingress")], [[], []]);
     const wrong = { ...spec, policy: { ...spec.policy!, interfaces: ["eth9"] } };
-    const { problems } = await at.agent.call("plan", { spec: wrong, blobs: named });
+    const { problems } = await at.plan({ spec: wrong, blobs });
     assert.deepEqual(
       problems.map(({ code, property }) => [code, property]),
       [["not-found", "interfaces[0]"]],
@@ -248,9 +246,8 @@ describe("network policies on a host", function () {
       sets: { offices: "demo/test/AddressSet/offices" },
       ingress: [{ name: "offices", from: [{ addressSet: "offices" }] }],
     });
-    const named = Object.fromEntries(blobs.map((bytes) => [digestOf(bytes), bytes]));
-    assert.deepEqual((await at.agent.call("plan", { spec, blobs: named })).problems, []);
+    assert.deepEqual((await at.plan({ spec, blobs })).problems, []);
     const wrong = { ...spec, policy: { ...spec.policy!, interfaces: ["eth9"] } };
-    assert.equal((await at.agent.call("plan", { spec: wrong, blobs: named })).problems.length, 1);
+    assert.equal((await at.plan({ spec: wrong, blobs })).problems.length, 1);
   });
 });

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { EbpfError } from "../../../../provider/errors";
 import type { IngressRule } from "../../../../provider/network-policy";
-import { digestOf } from "../../../../provider/protocol/spec";
 import { closesEverything } from "../../bpf/support";
 import { type Delivery, PolicyHost, setSpec, tcp } from "./support";
 
@@ -20,9 +19,8 @@ describe("wrong network policies", function () {
   });
   afterEach(() => at.end());
 
-  async function planned({ spec, blobs }: Delivery): Promise<EbpfError[]> {
-    const named = Object.fromEntries(blobs.map((bytes) => [digestOf(bytes), bytes]));
-    const { problems } = await at.agent.call("plan", { spec, blobs: named });
+  async function planned(delivery: Delivery): Promise<EbpfError[]> {
+    const { problems } = await at.plan(delivery);
     return problems.map((one) => EbpfError.fromWire(one));
   }
 

@@ -7,7 +7,6 @@ import { EbpfError } from "../../../../provider/errors";
 import type { AppliedPolicy } from "../../../../provider/network-policy/applied";
 import { PROTOCOL_VERSION } from "../../../../provider/protocol/messages";
 import type { IngressRule } from "../../../../provider/network-policy";
-import { digestOf } from "../../../../provider/protocol/spec";
 import { compile } from "../../../support/compiled-union";
 import { closesEverything } from "../../bpf/support";
 import type { Agent } from "../support";
@@ -81,10 +80,7 @@ describe("The guard of a change by an operator", function () {
   });
 
   it("lets answers out in a preview as in the apply, also of what changes", async () => {
-    const preview = async ({ spec, blobs }: Delivery) => {
-      const named = Object.fromEntries(blobs.map((bytes) => [digestOf(bytes), bytes]));
-      return (await operator.call("plan", { spec, blobs: named })).problems;
-    };
+    const preview = async (delivery: Delivery) => (await at.plan(delivery, operator)).problems;
     const own = (...more: IngressRule[]) =>
       at.policy("ssh", { ingress: [ssh, ...more], egress: [], management });
     assert.deepEqual(await preview(own()), []);

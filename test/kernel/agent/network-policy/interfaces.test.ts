@@ -114,6 +114,10 @@ describe("interfaces of network policies", function () {
 
   it("judges ingress at xdp by choice, and egress at tc", async () => {
     const web = at.policy("web", { hook: "xdp", ingress: [https], egress: [ssh] });
+    const { warnings } = await at.plan(web);
+    assert.deepEqual(warnings, [
+      { message: "xdp copies each packet that a socket sends over a veth, as veth0 is: tc costs less there" },
+    ]);
     const { policy } = await at.apply(web);
     assert.equal(policy!.interfaces[0]!.ingress, "xdp");
     assert.equal(policy!.interfaces[0]!.egress, "tcx");

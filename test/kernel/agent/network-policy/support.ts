@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { interfaceIndex, networkInterfaces, queryTcx, queryXdp } from "../../../../provider/bpf";
 import { EbpfError } from "../../../../provider/errors";
 import type { EgressRule, IngressRule } from "../../../../provider/network-policy";
+import type { PlanResult } from "../../../../provider/protocol/messages";
 import type { PolicyPart, TextChunk, TextContent } from "../../../../provider/protocol/policy";
 import { canonicalJson, digestOf, type Spec } from "../../../../provider/protocol/spec";
 import type { Status } from "../../../../provider/protocol/status";
@@ -83,6 +84,11 @@ export class PolicyHost {
 
   apply({ spec, blobs }: Delivery): Promise<Status> {
     return this.agent.deliver(spec, blobs);
+  }
+
+  plan({ spec, blobs }: Delivery, by = this.agent): Promise<PlanResult> {
+    const named = Object.fromEntries(blobs.map((bytes) => [digestOf(bytes), bytes]));
+    return by.call("plan", { spec, blobs: named });
   }
 
   remove({ spec }: Delivery): Promise<void> {

@@ -1,6 +1,11 @@
 /**
- * A frame that XDP redirects into a veth is dropped unless its peer polls by NAPI: with an XDP program of its own, or
- * with GRO on (drivers/net/veth.c, veth_xdp_xmit). Nobody says so at run time; plan does.
+ * What XDP and a veth do to each other (drivers/net/veth.c). Nobody says so at run time; plan does.
+ *
+ * - A frame that XDP redirects into a veth is dropped unless its peer polls by NAPI: with an XDP program of its own, or
+ *   with GRO on (veth_xdp_xmit).
+ * - A packet that a socket sent is copied before an XDP program of a veth sees it (veth_convert_skb_to_xdp_buff).
+ *
+ * Asks iproute2 and ethtool; without them there is nothing to warn of.
  */
 import { spawnSync } from "node:child_process";
 import { MapHandle, type ProgramHandle } from "../../bpf";
@@ -26,7 +31,12 @@ export function redirects(program: ProgramHandle): boolean {
   });
 }
 
-/** Of the present network namespace. Asks iproute2 and ethtool; without them there is nothing to warn of. */
+/** Of the present network namespace. */
+export function veths(): string[] {
+  return shown().map(({ ifname }) => ifname);
+}
+
+/** Of the present network namespace. */
 export function vethsWithoutNapi(): string[] {
   const links = shown();
   const polls = (name: string) => {
