@@ -38,26 +38,28 @@ export class Stacks {
   static async create(sizes: Readonly<Record<string, number>>): Promise<Stacks> {
     const names = Object.keys(sizes);
     const lab = await Lab.create({ hosts: Object.values(sizes).reduce((sum, size) => sum + size, 0) });
-    const postgres = await Postgres.start().catch(async (error: unknown) => {
-      await lab.destroy();
+    let postgres: Postgres | undefined;
+    let project: PulumiProject | undefined;
+    try {
+      postgres = await Postgres.start();
+      let next = 0;
+      const hosts = Object.fromEntries(
+        Object.entries(sizes).map(([name, size]) => [name, lab.hosts.slice(next, (next += size))]),
+      );
+      const [first = "", ...others] = names;
+      const program = { directory: join(root, "examples/firewall") };
+      const env = { PULUMI_BACKEND_URL: postgres.url, LOCK_SECONDS: "1" };
+      const made = await PulumiProject.create({ program, name: "firewall", stack: first, env });
+      project = made;
+      for (const name of others) await project.pulumi("stack", "init", name, "--non-interactive");
+      const salts = Object.fromEntries(names.map((name) => [name, saltIn(made, name)]));
+      const stacks = new Stacks(names, hosts, project, postgres, lab, salts);
+      for (const name of names) stacks.configure(name);
+      return stacks;
+    } catch (error) {
+      await end(lab, project, postgres);
       throw error;
-    });
-    let next = 0;
-    const hosts = Object.fromEntries(
-      Object.entries(sizes).map(([name, size]) => [name, lab.hosts.slice(next, (next += size))]),
-    );
-    const [first = ""] = names;
-    const project = await PulumiProject.create({
-      program: { directory: join(root, "examples/firewall") },
-      name: "firewall",
-      stack: first,
-      env: { PULUMI_BACKEND_URL: postgres.url, LOCK_SECONDS: "1" },
-    });
-    for (const name of names.slice(1)) await project.pulumi("stack", "init", name, "--non-interactive");
-    const salts = Object.fromEntries(names.map((name) => [name, saltIn(project, name)]));
-    const stacks = new Stacks(names, hosts, project, postgres, lab, salts);
-    for (const name of names) stacks.configure(name);
-    return stacks;
+    }
   }
 
   /** Another sample rate is another program on every host. */
@@ -113,15 +115,19 @@ export class Stacks {
     return this.postgres.query(`select key from pulumi_state where key like '%/locks/%/${stack}/%'`);
   }
 
-  async destroy(): Promise<void> {
-    await this.lab.destroy();
-    this.project.dispose();
-    await this.postgres.stop();
+  destroy(): Promise<void> {
+    return end(this.lab, this.project, this.postgres);
   }
 
   private file(script: string): string {
     return script === "pulumi" ? script : join(root, "examples/gitops", script);
   }
+}
+
+async function end(lab: Lab, project?: PulumiProject, postgres?: Postgres): Promise<void> {
+  await lab.destroy();
+  project?.dispose();
+  await postgres?.stop();
 }
 
 /** What the engine needs to read a stack's secrets: it wrote that line itself. */
